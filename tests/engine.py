@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake.receive import Receiver
+from shardwatch.shard.backend.beside import BesideBackend
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
@@ -45,7 +46,7 @@ from shardwatch.supervisor.planning.continuity import continued
 
 INCLUDE = ("*.json",)
 EXCLUDE = ("**/.git/**", "*.tmp")
-Kernel = InotifyBackend | FanotifyBackend
+Kernel = InotifyBackend | FanotifyBackend | BesideBackend
 Tree = dict[tuple[bytes, int], tuple[int, ...]]
 
 
@@ -155,14 +156,17 @@ class Shard:
     def lose_hints(self) -> None:
         """What the kernel's queue held is lost, and it says so."""
         self.backend.drain()
-        if isinstance(self.backend, FanotifyBackend):
-            with self.backend._deciding:
-                self.backend._take_kept()
-        else:
-            with self.backend._reading:
-                while self.backend._kept:
-                    self.backend._kept.pop()
-        self.backend._lost = True
+        backend: Kernel = self.backend
+        for one in backend._opened.values() if isinstance(backend, BesideBackend) else (backend,):
+            if isinstance(one, FanotifyBackend):
+                with one._deciding:
+                    one._take_kept()
+            else:
+                assert isinstance(one, InotifyBackend)
+                with one._reading:
+                    while one._kept:
+                        one._kept.pop()
+            one._lost = True
 
     def kill(self) -> None:
         """Nothing more is sent; what is on the line may still arrive, after the successor's words."""
@@ -222,7 +226,11 @@ class Engine:
             self.start(name)
 
     def open_backend(self) -> Kernel:
-        return FanotifyBackend(loud_events=2) if self.backend is FanotifyBackend else InotifyBackend(watches_max=self.watches_max)
+        if self.backend is FanotifyBackend:
+            return FanotifyBackend(loud_events=2)
+        if self.backend is BesideBackend:
+            return BesideBackend(lambda: InotifyBackend(watches_max=self.watches_max), FanotifyBackend)
+        return InotifyBackend(watches_max=self.watches_max)
 
     def wall_ns(self) -> int:
         return time.time_ns() + self.wrong_ns

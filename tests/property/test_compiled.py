@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.groups.unit import sums
@@ -126,6 +126,7 @@ _words = st.sampled_from([-(2**63), -1, 0, 1, 255, 256, 65_535, 65_536, 2**32 - 
 _some_stats = st.lists(st.lists(_words, min_size=6, max_size=6) | st.just([7, 7, 9, 9, 1, 2]), min_size=1, max_size=9)
 
 
+@example([[-(2**63)] * 6], [], -1)
 @given(_some_stats, st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), max_size=3), st.integers(-1, 10))
 def test_stats_are_condensed_and_expanded_alike(
     words: list[list[int]], damage: list[tuple[int, bytes]], other: int

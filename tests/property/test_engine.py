@@ -20,6 +20,7 @@ from repository import git, make_repository
 
 from shardwatch.aggregator.index import page
 from shardwatch.aggregator.index.pages import Pages
+from shardwatch.shard.backend.beside import BesideBackend
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.territory.sweep import watch_instead
@@ -50,6 +51,8 @@ class EngineMachine(RuleBasedStateMachine):
     """Random operations on a tree while parts of the engine run, stall, die, and hear each other badly."""
 
     backend: type[Kernel] = InotifyBackend
+    #: Of each shard; 0: as many as the kernel gives.
+    watches_max = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class EngineMachine(RuleBasedStateMachine):
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
-        self.engine = Engine(self.base, plan, settle_ms=settle_ms, backend=self.backend)
+        self.engine = Engine(self.base, plan, settle_ms=settle_ms, backend=self.backend, watches_max=self.watches_max)
         self.root = self.base / "tree"
         (self.base / "out").mkdir()
 
@@ -357,6 +360,27 @@ class FanotifyMachine(EngineMachine):
 
 TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)
 TestFanotify.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
+
+class BesideMachine(EngineMachine):
+    """The same with watches for some directories, and a mark for the others."""
+
+    backend = BesideBackend
+    watches_max = 2
+
+    @rule(name=file, size=st.integers(0, 3))
+    def burst(self, name: str, size: int) -> None:
+        """In directories of both kinds, which are looked at together then."""
+        for where in DIRECTORIES:
+            self.make(where)
+        self.engine.turn(60)
+        for where in DIRECTORIES:
+            self.write(where, name, size)
+        self.all_step()
+
+
+TestBeside = pytest.mark.root(BesideMachine.TestCase)
+TestBeside.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "20")), stateful_step_count=40)
+
 
 class FewWatchesMachine(EngineMachine):
     """The same with fewer watches than directories, while watches pass from one directory to another and their number changes;

@@ -8,13 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import Engine
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
 
 from shardwatch.shard.backend.beside import BesideBackend
-from shardwatch.shard.backend.fanotify import FanotifyBackend
-from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.disk.reading import Asked
 
@@ -203,16 +200,11 @@ def test_names_that_went_and_are_back_are_forgotten_as_gone(forest: ShardScene, 
 
 @pytest.mark.root
 def test_directories_that_fanotify_watches_are_looked_at_beside_them(
-    make: Callable[..., ShardScene], denied: CountingDisk, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., ShardScene], denied: CountingDisk
 ) -> None:
     """They are known by handles, whose numbers are no watches: what inotify has no room for once ended the process at the first
     burst in both."""
-
-    def both(engine: Engine) -> BesideBackend:
-        return BesideBackend(lambda: InotifyBackend(watches_max=4), FanotifyBackend)
-
-    monkeypatch.setattr(Engine, "open_backend", both)
-    scene = make()
+    scene = make(backend=BesideBackend, watches_max=4)
     scene.put(*[f"d{i}/f.json" for i in range(8)])
     scene.equal()
     assert scene.shard.backend.name == "inotify+fanotify"
