@@ -37,8 +37,8 @@ _S_IFMT: Final = 0o170000
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 
 
-#: (path, watch, names, kept) of a directory: its absolute path, on which no link is followed; the number of its watch; names in
-#: it, not paths. Of these, those are kept that match the first of `kept`, but not the second; None: all are.
+#: (path, watch, names, kept) of a directory: its absolute path, on which no link is followed; the number of its watch, below
+#: 2**31; names in it, not paths. Of these, those are kept that match the first of `kept`, but not the second; None: all are.
 Asked = tuple[bytes, int, set[bytes], tuple[Names, Names] | None]
 
 

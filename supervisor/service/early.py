@@ -51,7 +51,8 @@ class EarlyProcess:
             raise
 
     def __del__(self) -> None:
-        self.let_go()
+        if hasattr(self, "_line"):  # otherwise it was not begun
+            self.let_go()
 
     def __enter__(self) -> EarlyProcess:
         return self
