@@ -85,9 +85,10 @@ class Scattered:
 
     def rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
         """Deals with records that `suits` holds of, which `are_worth_it`, and of whose names none is owed a look. Returns what
-        is left of them, in their order, and how many rows were written.
+        is left of them, and how many rows were written.
 
-        What is left may be applied afterwards: records of which two are about the same file are all left.
+        What is left may be applied afterwards, in the order in which it is returned: records of which two are about the same file
+        are all left, in their order.
         """
         ids = self._tables.directories.known_ids([record.path for record in records])
         if len({*ids}) < len(ids) and _are_about_the_same(ids, records):

@@ -232,3 +232,14 @@ def test_files_that_make_no_page_are_not_read_either(told: Told) -> None:
     assert not records.are_scattered([record(5, *range(8))] * 4)
     assert [records.are_scattered(few[:n]) for n in (3, 4)] == [False, True]
     assert [suits(record(6, 0, 1)), suits(Looks(path(3), 1, [b"%d" % n for n in range(16)], b"", []))] == [True, False]
+
+
+def test_rows_are_read_while_a_group_has_given_some_up(told: Told) -> None:
+    """Whether it holds a path is asked for each of them then, and nothing is expected of the next ones."""
+    told.ready()
+    told.index.backlog.holders.skip(0, 0, 1, 3)
+    told.rewrite(b"b", 2)
+    assert told.reads() > 0
+    told.statements.clear()
+    told.rewrite(b"c", 2)
+    assert (told.reads(), sum(text.startswith("UPDATE entry SET size=") for text in told.statements)) == (DIRECTORIES // 4, 0)
