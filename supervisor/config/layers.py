@@ -7,9 +7,9 @@ here is that every name is that of an option.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 from shardwatch.shard.contract.errors import UsageError
@@ -17,6 +17,9 @@ from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patter
 
 from .file import FoundConfig, shown, values_of
 from .names import ENV_FILE, ENV_PREFIX, RUN_VARIABLES
+
+#: What a file may have beside options: sections.
+_SECTIONS: Final = ("exec", "ship", "web")
 
 
 class Layer(NamedTuple):
@@ -73,9 +76,9 @@ def short(value: object) -> str:
 
 def _file_layer(path: Path, found: FoundConfig) -> Layer:
     values = values_of(path, found)
-    sections, ship, web = values.pop("exec", None), values.pop("ship", None), values.pop("web", None)
+    sections, ship, web = (values.pop(name, None) for name in _SECTIONS)
     origin = f"file {shown(path)}"
-    _check_names(values, origin)
+    _check_names(values, origin, _SECTIONS)
     return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections, ship=ship, web=web)
 
 
@@ -124,16 +127,17 @@ def _pair(item: str, origin: str) -> tuple[str, object]:
         return pattern.strip(), number.strip()
 
 
-def _check_names(values: Mapping[str, object], origin: str) -> None:
+def _check_names(values: Mapping[str, object], origin: str, sections: Sequence[str] = ()) -> None:
+    """`sections`: what else there may be, for the message."""
     for name in values:
         if name not in OPTIONS:
-            near = _nearest(name, 0.6)
+            near = _nearest(name.lower(), 0.6, sections)
             hint = f"did you mean {near}?" if near else "docs/configuration.md lists the options"
             raise UsageError(f"{origin}: unknown option {short(name)}", hint=hint)
 
 
-def _nearest(name: str, cutoff: float) -> str:
-    """The option whose name is most like this one, "" where none is."""
+def _nearest(name: str, cutoff: float, sections: Sequence[str] = ()) -> str:
+    """The option or section whose name is most like this one, "" where none is."""
     import difflib  # for mistakes only
 
-    return "".join(difflib.get_close_matches(name, OPTIONS, n=1, cutoff=cutoff))
+    return "".join(difflib.get_close_matches(name, [*OPTIONS, *sections], n=1, cutoff=cutoff))

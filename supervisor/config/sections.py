@@ -36,9 +36,15 @@ class SectionOptions(NamedTuple):
             yield from self.switches[option][not value]
         elif option in self.values:
             if not isinstance(value, self.values[option]) or isinstance(value, bool):
-                wanted = "a text" if self.values[option] is str else "a number"
-                raise UsageError(f"{where}: {option} = {short(value)} must be {wanted}")
+                raise UsageError(f"{where}: {option} = {short(value)} must be {_wanted(self.values[option], value)}")
             yield f"--{option.replace('_', '-')}={value}"
         else:
             known = ", ".join(sorted([*self.others, *self.switches, *self.values]))
             raise UsageError(f"{where}: unknown option {short(option)}", hint=f"there are {known}")
+
+
+def _wanted(kind: type | tuple[type, ...], value: object) -> str:
+    """What an option of this type must be, which `value` is not."""
+    if kind is str:
+        return "a text"
+    return ("a whole number" if kind is int else "a number") + (", without quotes" if isinstance(value, str) else "")

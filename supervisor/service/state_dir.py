@@ -154,6 +154,14 @@ def check_place(layout: Layout) -> None:
     check_state_dir(layout.state_dir)
 
 
+def check_usable(layout: Layout) -> None:
+    """Raises UsageError where no service could have its state directory, also for what is there. Makes nothing."""
+    check_place(layout)
+    if os.path.lexists(layout.state_dir):
+        with _undone_on_error(layout):
+            _opened(layout).close()
+
+
 def _check_name(layout: Layout) -> None:
     at = layout.state_dir
     name = os.fsencode(at)
@@ -184,20 +192,27 @@ def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirec
             check_roots(settings, None, None)  # before anything is made
             _make_directories(layout.state_dir, made)
         try:
-            state = StateDirectory(layout.state_dir)
+            state = _opened(layout)
         except FileNotFoundError:
             if os.path.islink(layout.state_dir):
                 raise
             continue  # somebody who failed has just removed it again
-        except NotADirectoryError:
-            raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
-        if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
-            raise _unwritable(layout.state_dir)
-        if is_foreign(state):
-            raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
         claim_directory(state, CLAIM_WAIT_S)
         if state.in_place():
             return state
+
+
+def _opened(layout: Layout) -> StateDirectory:
+    """The directory that is there, if it can be one of ours. Raises UsageError, and FileNotFoundError where there is none."""
+    try:
+        state = StateDirectory(layout.state_dir)
+    except NotADirectoryError:
+        raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
+    if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
+        raise _unwritable(layout.state_dir)
+    if is_foreign(state):
+        raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
+    return state
 
 
 def _settings_before(state: StateDirectory) -> Settings | None:

@@ -60,6 +60,9 @@ def test_config_can_be_checked_without_a_service(tmp_path: Path, state_dir: Path
     file.write_text('roots = ["tree"]\n')
     too_long = run("config", "--check", "-c", file, "--state-dir", state / ("n" * 100), check=False)
     assert too_long.returncode == 2 and "too long for its sockets" in too_long.stderr
+    for place, words in ((tmp_path, "is not empty, and not a state directory"), (file, "is not a directory")):
+        taken = run("config", "--check", "-c", file, "--state-dir", place, check=False)
+        assert taken.returncode == 2 and words in taken.stderr
     assert not state.exists()
 
 

@@ -122,10 +122,10 @@ def _check(resolved: Resolved) -> list[str]:
     from shardwatch.shard.contract.state.planfile import read_plan
     from shardwatch.shard.contract.state.settings import read_settings
 
-    from ...service.state_dir import check_place
+    from ...service.state_dir import check_usable
 
     layout = Layout(os.path.abspath(resolved.state_dir))
-    check_place(layout)
+    check_usable(layout)
     try:
         before, plan = read_settings(layout.settings), read_plan(layout.plan)
     except (OSError, msgspec.MsgspecError):  # of no service, or of one that has to begin anew

@@ -188,6 +188,11 @@ def test_a_file_that_others_can_change_is_refused(tmp_path: Path, mode: int) -> 
     ("text", "expected"),
     [
         ("setle_ms = 1", "unknown option 'setle_ms' (did you mean settle_ms?)"),
+        ("SETTLE_MS = 1", "unknown option 'SETTLE_MS' (did you mean settle_ms?)"),
+        ("[wbe]\nport = 1", "unknown option 'wbe' (did you mean web?)"),
+        ("[web]\nport = '1'", "[web]: port = '1' must be a whole number, without quotes"),
+        ("[web]\nport = 1.0", "[web]: port = 1.0 must be a whole number"),
+        ("[exec.a]\ncommand = ['x']\ntimeout = '1'", "[exec.a]: timeout = '1' must be a number, without quotes"),
         ("zzz = 1", "unknown option 'zzz' (docs/configuration.md lists the options)"),
         ("shards = -1", "must be a whole number from 0 to 64"),
         ("shards = true", "must be a whole number from 0 to 64"),

@@ -37,7 +37,7 @@ def test_a_section_is_the_arguments_of_exec() -> None:
         ({"command": []}, "command is no list of texts"),
         ({"command": ["a\0b"]}, "command is no list of texts"),
         ({**COMMAND, "initial": 1}, "initial = 1 must be true or false"),
-        ({**COMMAND, "jobs": True}, "jobs = True must be a number"),
+        ({**COMMAND, "jobs": True}, "jobs = True must be a whole number"),
         ({**COMMAND, "group": 3}, "group = 3 must be a text"),
         ({**COMMAND, "roots": ["x"]}, "unknown option 'roots'"),
         (3, "exec is no table of sections"),

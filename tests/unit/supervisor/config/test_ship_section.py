@@ -38,7 +38,7 @@ def test_a_section_is_the_arguments_of_ship() -> None:
     ("section", "complaint"),
     [
         (3, "ship is no section"),
-        ({"partitions": "16"}, "partitions = '16' must be a number"),
+        ({"partitions": "16"}, "partitions = '16' must be a whole number, without quotes"),
         ({"create": 1}, "create = 1 must be true or false"),
         ({"take_over": True}, "unknown option 'take_over'"),
         ({"url": 4222}, "url = 4222 must be a text"),

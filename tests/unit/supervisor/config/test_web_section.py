@@ -33,8 +33,8 @@ def test_a_section_is_the_arguments_of_web() -> None:
     ("section", "complaint"),
     [
         (3, "web is no section"),
-        ({"port": "9464"}, "port = '9464' must be a number"),
-        ({"port": True}, "port = True must be a number"),
+        ({"port": "9464"}, "port = '9464' must be a whole number, without quotes"),
+        ({"port": True}, "port = True must be a whole number"),
         ({"host": 1}, "host = 1 must be a text"),
         ({"token_file": ""}, "token_file = '' must be a text"),
         ({"token": "secret"}, "unknown option 'token'"),
