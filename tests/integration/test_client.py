@@ -220,7 +220,7 @@ async def test_a_loop_that_was_left_ends_before_its_client(service: FakeService,
 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_client_that_is_closed_ends_its_loops(service: FakeService, done: bool) -> None:
-    """Unless another thread waits in one of them: that is woken at once, and what it was to tell is lost."""
+    """What it owes is told, and what it has is given back."""
     service.put("/r/a")
     with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
         loop = client.batches("g", from_="start")
