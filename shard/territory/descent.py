@@ -19,7 +19,7 @@ DESCRIPTORS_MAX: Final = 32
 class Level:
     """A directory that was listed, with the names in it that are to be entered."""
 
-    __slots__ = ("alone", "fd", "identity", "names", "node", "path")
+    __slots__ = ("alone", "fd", "identity", "names", "node", "outdated", "path")
 
     def __init__(self, fd: int, node: Node, path: bytes, names: list[bytes]) -> None:
         self.fd = fd
@@ -30,6 +30,35 @@ class Level:
         self.alone = 0
         #: (dev, ino) of the directory, if it was closed for the time being.
         self.identity = (0, 0)
+        #: Whether something else may have been reported since of the names that are to be entered (`OpenLevels`).
+        self.outdated = False
+
+
+class OpenLevels:
+    """The levels of all scans that are under way, by their directories. Owned by one thread.
+
+    A name may be looked at after it was listed, and before a scan comes to it. If it was gone then, and there is a directory of
+    this name again, nobody has reported that one yet.
+    """
+
+    def __init__(self) -> None:
+        self._levels: dict[Node, list[Level]] = {}
+
+    def add(self, level: Level) -> None:
+        """Its directory was listed just now."""
+        self._levels.setdefault(level.node, []).append(level)
+
+    def remove(self, level: Level) -> None:
+        """The scan has left it."""
+        levels = self._levels[level.node]
+        levels.remove(level)
+        if not levels:
+            del self._levels[level.node]
+
+    def reported(self, node: Node) -> None:
+        """Names of a directory may have been reported as gone."""
+        for level in self._levels.get(node, ()):
+            level.outdated = True
 
 
 class Descent:
@@ -38,11 +67,15 @@ class Descent:
     Args:
         opens: gives the descriptor of a directory; raises OSError.
         doubt: takes a directory that could not be opened again, or not be told from others, and why.
+        open_levels: of all scans.
     """
 
-    def __init__(self, opens: Callable[[bytes], int], doubt: Callable[[Level, OSError], None]) -> None:
+    def __init__(
+        self, opens: Callable[[bytes], int], doubt: Callable[[Level, OSError], None], open_levels: OpenLevels
+    ) -> None:
         self._opens = opens
         self._doubt = doubt
+        self._open_levels = open_levels
         self._levels: list[Level] = []
         #: How many of them are closed, counted from the top.
         self._closed = 0
@@ -52,6 +85,7 @@ class Descent:
         if self._levels and not self._levels[-1].names:
             self._pop()
         self._levels.append(level)
+        self._open_levels.add(level)
         if len(self._levels) - self._closed > DESCRIPTORS_MAX:
             self._close_for_now(self._levels[self._closed])
 
@@ -100,6 +134,7 @@ class Descent:
 
     def _pop(self) -> None:
         level = self._levels.pop()
+        self._open_levels.remove(level)
         if level.fd >= 0:
             os.close(level.fd)
         else:

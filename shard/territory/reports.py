@@ -10,6 +10,7 @@ from ..contract.wire.frames import Gone, Listing, Looks, Record
 from ..stream.send import listings, looks
 from ..tree.nodes import Node
 from ..tree.racy import RacyNames
+from .descent import OpenLevels
 from .swept import Swept
 
 
@@ -20,12 +21,16 @@ class Reports:
         emit: takes each record.
         racy: notes the names whose look was racy, which are looked at once more.
         on_progress: called after each record of a directory that takes several.
+
+    Attributes:
+        open_levels: of the scans that are under way; they are told when names of their directories are reported.
     """
 
     def __init__(
         self, emit: Callable[[Record], None], swept: Swept, racy: RacyNames, on_progress: Callable[[], object]
     ) -> None:
         self.emit = emit
+        self.open_levels = OpenLevels()
         self._on_progress = on_progress
         self._swept = swept
         self._racy = racy
@@ -43,6 +48,7 @@ class Reports:
                 self.emit(record)
                 if record.upto is not None:
                     self._on_progress()
+        self.open_levels.reported(node)
         self._racy.note(node, seen)
 
     def names(
@@ -52,6 +58,8 @@ class Reports:
         self._swept.report_names(node)
         for record in looks(path, at, seen, absent, births):
             self.emit(record)
+        if absent:
+            self.open_levels.reported(node)
         self._racy.note(node, seen)
 
     def files(self, at: int, seen: list[tuple[Node, bytes, list[bytes], bytes]]) -> None:

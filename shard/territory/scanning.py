@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..contract.files.packed import Seen
+from ..contract.files.packed import A_DIRECTORY, Seen
 from ..contract.files.paths import join
 from ..contract.state.directory import is_state_directory
 from ..tree.nodes import Node
@@ -82,7 +82,10 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
     node was removed in the meantime, its part of the scan ends, because that change has its own hint. `again`, `renamed`: see
     `looking.scan`.
     """
-    descent = Descent(territory.slow.open, lambda level, error: territory.doubts.add(_subject(place, level), error))
+    reports = territory.reports
+    descent = Descent(
+        territory.slow.open, lambda level, error: territory.doubts.add(_subject(place, level), error), reports.open_levels
+    )
     stops = territory.stops
     try:
         descent.push(top)
@@ -90,7 +93,7 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
         while (level := descent.nearest()) is not None:
             if territory.stops is not stops and not _is_still_ours(territory, level):
                 continue
-            if level.alone == 0 and not renamed:
+            if level.alone == 0 and not renamed and not level.outdated:
                 enter_siblings(territory, place, level, descent, again=again)
                 if level.alone == 0:
                     yield
@@ -102,12 +105,14 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
             if territory.follow and territory.links.has(level.node, name):
                 links.append((level.node, name))
                 continue
-            path = join(level.path, name)
+            path, at = join(level.path, name), territory.wall_ns()
             try:
                 fd = territory.opener.child(path, name, level.fd)
             except OSError as error:
                 territory.opener.refused(Subject(path, place, level.node, name), error)
                 continue
+            if level.outdated:  # it may have been reported as gone, and rows below it are forgotten with its own row only
+                reports.names(level.node, level.path, at, Seen([name], A_DIRECTORY), [])
             try:
                 below = _scan_child(territory, place, level, name, fd, path, again=again, renamed=renamed)
             except OSError as error:

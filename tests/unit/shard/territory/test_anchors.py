@@ -14,6 +14,8 @@ from shard_scene import CHECK_MS, ShardScene
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.slow import Unanswered
 from shardwatch.shard.schedule.watcher import Bounds
+from shardwatch.shard.territory.anchors import scan_anchor
+from shardwatch.shard.territory.looking import look, reconcile
 
 
 def test_another_shards_anchor_is_not_entered(nested: ShardScene) -> None:
@@ -258,4 +260,24 @@ def test_many_anchors_take_their_turns(make: Callable[..., ShardScene]) -> None:
     scene.engine.turn()
     assert scene.engine.difference() == ({}, {})
     (scene.tree / "d7").rename(scene.tree / "older7")
+    scene.equal()
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["looked at", "listed"])
+def test_a_directory_that_is_there_again_when_a_scan_comes_to_it_is_reported(scene: ShardScene, listed: bool) -> None:
+    """It was gone after the scan had listed what is above it, and that was reported. If it goes again before its hints are
+    followed, what the scan has found in it goes with it."""
+    scene.put("a/f.json", "b/f.json", "c/d/f.json")
+    scene.equal()
+    territory, root = scene.shard.territory, scene.node()
+    scan = scan_anchor(territory, territory.places[root.anchor])
+    next(scan)
+    shutil.rmtree(scene.tree / "b")
+    for _ in look(territory, root, None) if listed else reconcile(territory, root, b"b", arrived=False):
+        pass
+    scene.put("b/f.json", "b/e/f.json")
+    for _ in scan:
+        pass
+    shutil.rmtree(scene.tree / "b")
+    scene.rests()
     scene.equal()

@@ -18,7 +18,7 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.disk import calls
 from shardwatch.shard.territory import descent
-from shardwatch.shard.territory.descent import DESCRIPTORS_MAX, Descent, Level
+from shardwatch.shard.territory.descent import DESCRIPTORS_MAX, Descent, Level, OpenLevels
 from shardwatch.shard.tree.nodes import Node, Top
 from shardwatch.supervisor.config import profile
 
@@ -189,7 +189,7 @@ def test_a_descent_that_cannot_tell_directories_apart_leaves_one_in_doubt(
     def refuse(fd: int) -> tuple[int, int]:
         raise OSError(errno.ENOTCONN, "")
 
-    found = Descent(lambda path: os.open(path, os.O_RDONLY), lambda level, error: doubts.append(error.errno or 0))
+    found = Descent(lambda path: os.open(path, os.O_RDONLY), lambda level, error: doubts.append(error.errno or 0), OpenLevels())
     path, node = os.fsencode(tmp_path), Top(os.fsencode(tmp_path), 0)
     levels = [Level(os.open(path, os.O_RDONLY), node, path, [b"d"]) for _ in range(DESCRIPTORS_MAX + 1)]
     if when == "closed":
@@ -215,7 +215,7 @@ def test_a_descent_comes_back_to_a_directory_that_it_had_closed(change: str, tmp
             raise OSError(errno.EMFILE, "")
         return calls.open_directory(path)
 
-    descent = Descent(opens, lambda level, error: doubts.append(level.path))
+    descent = Descent(opens, lambda level, error: doubts.append(level.path), OpenLevels())
     path, node = os.fsencode(tmp_path), Node(None, b"")
     node = Top(path, 0)
     for n in range(DESCRIPTORS_MAX + 1):
