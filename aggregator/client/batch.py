@@ -91,6 +91,19 @@ def glance(body: bytes) -> PullGlance:
     return _glanced.decode(body)
 
 
+class ArrivedReply(NamedTuple):
+    """A reply to a pull, and its batch, if there is one."""
+
+    body: bytes
+    batch: Glimpse | None
+    #: What `decode_pull` makes of it, if that was done already.
+    reply: PullReply | None = None
+
+    def decoded(self) -> PullReply:
+        """The reply with its events."""
+        return decode_pull(self.body) if self.reply is None else self.reply
+
+
 def give_back(batch: Glimpse) -> Flow[None]:
     """Gives back a batch that nobody has seen. If that is impossible, its lease ends by itself."""
     with contextlib.suppress(ShardwatchError):

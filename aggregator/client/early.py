@@ -14,7 +14,7 @@ from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..protocol.codes import TOO_LATE
 from . import requests
-from .batch import Glimpse, give_back, glance
+from .batch import ArrivedReply, Glimpse, PullReply, decode_pull, give_back, glance
 from .conversation import Alone, Ask, Conversation, Flow
 from .owed import OwedAck
 from .replies import RequestError
@@ -87,17 +87,18 @@ class Early:
         lost, self._lost = self._lost, 0
         return lost
 
-    def begin(self) -> Flow[tuple[bytes, Glimpse] | None]:
-        """The batch that was pulled ahead, which has begun: the reply to its pull, and what `glance` says of it; None: there is
-        none, or it is somebody else's by now. What is owed is acknowledged with it.
+    def begin(self) -> Flow[ArrivedReply | None]:
+        """The batch that was pulled ahead, which has begun; None: there is none, or it is somebody else's by now. What is owed is
+        acknowledged with it.
 
         Raises ShardwatchError if the service does not answer.
         """
         if self._asked is None:
             return None
         begun: str | None = None
+        reply: PullReply | None = None
         if self._owed.batch is not None and self._has_more:
-            body, begun = yield from self._end_and_begin(self._owed.batch, self._asked)
+            body, reply, begun = yield from self._end_and_begin(self._owed.batch, self._asked)
         else:
             yield from self._owed.send()
             body = yield from self._arrived()
@@ -106,9 +107,10 @@ class Early:
                 is_ours = yield from self._has_begun(kept, begun)
                 self._kept = None
                 if is_ours:
-                    return body, kept.batch
+                    return ArrivedReply(body, kept.batch, reply)
             if self._asked is None:
                 return None
+            reply = None
             body = yield from self._arrived()  # it was lost, or is somebody else's; what was asked for after it may be ours
         return None
 
@@ -123,12 +125,13 @@ class Early:
             return False
         return True
 
-    def _end_and_begin(self, batch: str, asked: _Asked) -> Flow[tuple[bytes | None, str | None]]:
+    def _end_and_begin(self, batch: str, asked: _Asked) -> Flow[tuple[bytes | None, PullReply | None, str | None]]:
         """Acknowledges a batch and begins what was pulled ahead, in one request, and pulls the next one. This does not wait for
-        the reply to the pull that was `asked` before, so the service is never without work. Returns that reply, and what has
-        begun, as far as they came.
+        the reply to the pull that was `asked` before, so the service is never without work. Returns that reply, as it came and
+        decoded, and what has begun, as far as they came. Events are decoded while the service answers.
         """
         body: bytes | None = None
+        reply: PullReply | None = None
         ended: bytes | None = None
         with contextlib.suppress(ShardwatchError):
             number = yield Alone(self._conversation.send(self._end(batch)))
@@ -136,8 +139,9 @@ class Early:
             yield from self.ask()
             body = yield from self._taken(asked)
             self._has_more = body is None or (self._kept is not None and self._kept.batch.more)
+            reply = None if body is None else decode_pull(body)
             ended = yield Alone(self._conversation.take(number))
-        return body, None if ended is None else self._owed.ended(ended)
+        return body, reply, None if ended is None else self._owed.ended(ended)
 
     def leave(self) -> Flow[None]:
         """Gives it back. If that is impossible, the service does so itself: at the latest when its lease ends."""

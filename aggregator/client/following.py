@@ -7,7 +7,7 @@ from typing import Final
 
 from ..protocol.codes import FOLLOWED
 from . import requests
-from .batch import Glimpse, Handed, Lease, decode_pull, give_back, glance, handed
+from .batch import ArrivedReply, Glimpse, Handed, Lease, give_back, glance, handed
 from .conversation import Ask, Conversation, Flow, Pause
 from .early import Early
 from .owed import Acknowledged, OwedAck
@@ -68,7 +68,8 @@ class Following:
         waits = self._conversation.pauses()
         while True:
             try:
-                body, self._unseen = yield from self._next_body()
+                arrived = yield from self._next_reply()
+                self._unseen = arrived.batch
             except RequestError as error:
                 if not (self._follow and error.code in FOLLOWED):
                     raise
@@ -79,15 +80,15 @@ class Following:
                 self._from = "fresh"
             if self._early is not None and self._unseen is not None and self._unseen.more:
                 yield from self._early.ask()
-            found = handed(decode_pull(body), follows=self._follow, owed=self._owed)
+            found = handed(arrived.decoded(), follows=self._follow, owed=self._owed)
             if found is not None or not self._follow:
                 self._unseen = None
                 self._last = None if found is None else found.lease
                 return found
             waits = self._conversation.pauses()
 
-    def _next_body(self) -> Flow[tuple[bytes, Glimpse | None]]:
-        """The reply that has what comes next, and its batch, if there is one: what was pulled early, if it is still ours."""
+    def _next_reply(self) -> Flow[ArrivedReply]:
+        """The reply that has what comes next: what was pulled early, if it is still ours."""
         early = None if self._early is None else (yield from self._early.begin())
         if early is not None:
             return early
@@ -98,7 +99,7 @@ class Following:
         self._once = 0
         found = glance(body)
         self._owed.told(acknowledged, found.acked)
-        return body, found.batch
+        return ArrivedReply(body, found.batch)
 
     def leave(self) -> Flow[None]:
         """The loop is left: gives back the last batch, unless what became of it was said, acknowledges what is owed, and gives

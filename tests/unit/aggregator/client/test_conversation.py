@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from shardwatch.aggregator.client import batch as batch_of_client
+from shardwatch.aggregator.client import early as early_of_client
 from shardwatch.aggregator.client import requests
 from shardwatch.aggregator.client.absence import LOG_S, Absence
-from shardwatch.aggregator.client.batch import Lease, Pulled
+from shardwatch.aggregator.client.batch import Lease, Pulled, PullReply, decode_pull
 from shardwatch.aggregator.client.conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from shardwatch.aggregator.client.early import Early
 from shardwatch.aggregator.client.following import Following
@@ -434,6 +436,27 @@ def test_it_goes_with_the_beginning_of_what_was_pulled_ahead() -> None:
     assert carried(wire) == [
         "pull", "pull ahead", "ack begin t-1", "pull ahead", "ack begin t-2", "pull ahead", "ack t-3", "pull", "pull",
     ]  # fmt: skip
+
+
+def test_events_are_decoded_while_the_service_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what was pulled ahead, before it is known whether it has begun, and once each."""
+    wire = scripted(
+        batch(1, more=True), batch(2, more=True), ok(begun="t-2"), batch(3, more=True), ok(begun="t-3"), ok(batch=None)
+    )  # fmt: skip
+    loop = following(wire, ahead=True)
+    before: list[int] = []
+
+    def received() -> int:
+        return sum(isinstance(step, Receive) for step in wire.steps)
+
+    def noted(body: bytes) -> PullReply:
+        before.append(received())
+        return decode_pull(body)
+
+    for module in (batch_of_client, early_of_client):
+        monkeypatch.setattr(module, "decode_pull", noted)
+    assert [left_to_the_loop(wire, loop) for _ in range(3)] == ["t-1", "t-2", "t-3"]
+    assert (before, received()) == ([1, 2, 4], 5)  # of the replies, the third and the fifth say what has begun
 
 
 def test_what_came_since_is_begun_too() -> None:
