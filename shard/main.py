@@ -212,12 +212,17 @@ class ShardProcess:
         self._awaits_room = waits
 
     def _take_in(self, ready: set[int]) -> bool:
-        """Replies and hints that have come. Returns whether nothing has come but hints of names."""
+        """Replies and hints that have come. Returns whether nothing has come but hints of names.
+
+        While names are debounced, hints that could wait are taken, too: else a name would seem quiet that is hit again and again.
+        """
         self._line.tend()
         if self._line.news in ready:
             self._take_replies()
         hints = self._backend.fileno()
-        return hints in ready and self._watcher.absorb(self._backend.take()) and len(ready) == 1
+        told = hints in ready
+        only_names = (told or bool(self._watcher.debounce)) and self._watcher.take_hints()
+        return told and only_names and len(ready) == 1
 
     def _take_replies(self) -> None:
         for reply in self._line.replies():

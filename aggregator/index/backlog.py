@@ -43,7 +43,7 @@ class Backlog:
         self._db: Any = file.db
         self._pages = pages
         self._ticks = file.ticks
-        #: The lanes, and for which number of commits they hold: each pull asks for them, and only a commit changes them.
+        #: The lanes, and for which `relaned` of the file they hold: each pull asks for them, and few commits change them.
         self._lanes: list[int] = []
         self._lanes_of = -1
 
@@ -63,8 +63,8 @@ class Backlog:
 
     def lanes(self) -> list[int]:
         """Priorities in use, highest first."""
-        if self._lanes_of != self._file.commits or self._file.is_open:
-            self._lanes, self._lanes_of = self._read_lanes(), -1 if self._file.is_open else self._file.commits
+        if self._lanes_of != self._file.relaned or self._file.is_open:
+            self._lanes, self._lanes_of = self._read_lanes(), -1 if self._file.is_open else self._file.relaned
         return self._lanes
 
     def _read_lanes(self) -> list[int]:

@@ -81,6 +81,9 @@ class IndexFile:
         self.ticks = Ticks(found.ceiling)
         #: Grows with each transaction that ends: what was read of the rows holds until then.
         self.commits = 0
+        #: Grows with each of them by which rows may have got into other lanes, or out of one.
+        self.relaned = 0
+        self._in_their_lanes = 0
         self._ceiling = 0
         #: Whether caches have room for a burst (`expand`).
         self.expanded = False
@@ -117,7 +120,12 @@ class IndexFile:
             if not self.deferring.is_active:
                 self.db.execute("BEGIN IMMEDIATE")
             self.deferring.begin()
+            self._in_their_lanes = self.db.total_changes
             self._open = True
+
+    def stay_in_lanes(self, rows_changed: int) -> None:
+        """Whatever was changed since `rows_changed` was so great is in the lane in which it was before."""
+        self._in_their_lanes += self.db.total_changes - rows_changed
 
     def commit(self, *, may_defer: bool = False) -> None:
         """Makes everything since `begin` durable, and visible to groups.
@@ -126,6 +134,7 @@ class IndexFile:
         """
         if not self._open:
             return
+        self.relaned += self.db.total_changes != self._in_their_lanes
         ceiling = max(self._ceiling, self.ticks.last)
         told = (self.ticks.last, ceiling, self.collected, self.files, self.directories)
         if not (may_defer and self.ticks.last < self._ceiling and self.deferring.defer((_TOLD, (told,)), self._pages_cached)):
@@ -147,6 +156,7 @@ class IndexFile:
         """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
         self._open = False
         self.commits += 1
+        self.relaned += 1
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 

@@ -225,12 +225,14 @@ def rewrite_one(
         held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
         tick = ticks.next()
         ticks.newest.note_rows([row_of(path, (name, 0, *stat, lane, tick, held, at, birth_ns))])
+    before = db.total_changes
     if page is None or place is None:
         tables.write_one(_REPLACE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, birth_ns, id_, name))
     else:
         tables.write_one(INSERT, (name, 0, *stat, lane, tick, held, at, birth_ns, id_))
         tables.writer.leave(page, place)
         tables.entries.note_row(id_, name)
+    tables.stay_in_lanes(before)
     return 1
 
 

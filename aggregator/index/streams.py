@@ -34,4 +34,6 @@ class Streams:
         return {row[0]: row[1:] for row in self._db.execute("SELECT shard, epoch, committed, baseline FROM stream")}
 
     def save(self, shard: str, epoch: int, committed: int, baseline: int) -> None:
+        before = self._file.rows_changed
         self._file.write_one(_SAVE, (shard, epoch, committed, baseline))
+        self._file.stay_in_lanes(before)

@@ -18,6 +18,7 @@ class Tables:
     def __init__(self, file: IndexFile) -> None:
         self.db: Any = file.db
         self.write, self.write_one = file.write, file.write_one
+        self.stay_in_lanes = file.stay_in_lanes
         self.inodes = Inodes(file)
         self.pages = Pages(file, self.inodes)
         self.directories = DirectoryTable(file)

@@ -44,7 +44,7 @@ class Hints:
         self.count = 0
         #: When all of it was there (monotonic, ns); 0: by now.
         self.at = 0
-        #: Whether more could be taken already.
+        #: Whether more are to be taken now: a name of these may be among them again.
         self.more = False
 
     def __bool__(self) -> bool:
@@ -140,7 +140,8 @@ class Backend(Protocol):
         ...
 
     def take(self) -> Hints:
-        """Returns the hints since the last call: all of them, or the oldest, if `more` follow. Does not block."""
+        """Returns the hints since the last call: all of them, or the oldest, if `more` are to be taken at once. Does not
+        block."""
         ...
 
     def drain(self) -> None:

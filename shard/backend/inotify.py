@@ -170,7 +170,7 @@ class InotifyBackend:
         return largest
 
     def _ring(self) -> None:
-        """Something was read, or is left."""
+        """Something was read."""
         self._drain.ring(0 if self._lost else self._kept.due())
 
     def take(self) -> Hints:
@@ -190,9 +190,6 @@ class InotifyBackend:
                 self._special(wd, mask, name, hints)
         for found, into in ((names, hints.names), (came, hints.came), (left, hints.left)):
             self._held.place(found, into)
-        if hints.more:
-            with self._reading:
-                self._ring()
         return hints
 
     def _special(self, wd: int, mask: int, name: bytes, hints: Hints) -> None:

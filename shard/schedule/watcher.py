@@ -129,6 +129,16 @@ class Watcher:
         self.handover.clear()
         self._baselines.begin()
 
+    def take_hints(self) -> bool:
+        """Takes over what the backend has read by now: all of it, because only then is it known which names are quiet. Returns
+        what `absorb` does."""
+        hints = self._backend.take()
+        only_names = self.absorb(hints)
+        while hints.more:
+            hints = self._backend.take()
+            only_names &= self.absorb(hints)
+        return only_names
+
     def absorb(self, hints: Hints) -> bool:
         """Takes hints over. Returns whether they are of nothing but names, which are debounced: nothing else is due sooner."""
         now = self._clock()
@@ -243,11 +253,7 @@ class Watcher:
     def _take_in(self) -> None:
         """All hints that there are by now."""
         self._backend.drain()
-        more = True
-        while more:
-            hints = self._backend.take()
-            self.absorb(hints)
-            more = hints.more
+        self.take_hints()
 
     def _rests(self) -> bool:
         """Whether no look is waiting to be made, once all hints that there are by now were taken in."""

@@ -604,6 +604,27 @@ def test_lanes_are_of_entries(tmp_path: Path) -> None:
     index.abandon()
 
 
+def test_lanes_are_asked_for_anew_where_they_may_have_changed(tmp_path: Path) -> None:
+    """A file that is written again stays in its lane, so they stand after it; whatever else is written may add one or end one."""
+    index = Index(tmp_path / "lanes.db", lane_of=lambda path: 5 if path == b"/r/b" else 0)
+    lists(index, R, entry(b"a"), entry(b"c"))
+    assert index.backlog.lanes() == [0]
+    stands = index.file.relaned
+    looks(index, R, entry(b"a", 2))
+    assert (index.backlog.lanes(), index.file.relaned) == ([0], stands)
+    looks(index, R, entry(b"b"))
+    assert index.backlog.lanes() == [5, 0]
+    looks(index, R, entry(b"b", 2))
+    looks(index, R, absent=[b"b"])
+    assert index.backlog.lanes() == [0]
+    index.begin()
+    index.file.db.execute("UPDATE entry SET lane=3 WHERE name=?", (b"a",))
+    assert index.backlog.lanes() == [3, 0]
+    index.rollback()
+    assert index.backlog.lanes() == [0]
+    index.abandon()
+
+
 def test_what_came_by_a_rename_keeps_its_birth(resting: Index) -> None:
     """By which the rename is told from a new file with the same inode. It is a mark of its own, so no page has it."""
     lists(resting, b"/s", *map(entry, NAMES))
