@@ -12,16 +12,14 @@ _create = _libc.timerfd_create
 _create.argtypes = (ctypes.c_int, ctypes.c_int)
 _settime = _libc.timerfd_settime
 _settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-#: TFD_TIMER_ABSTIME.
-_AT: Final = 1
 _SECOND_NS: Final = 1_000_000_000
 
 
 class _Timer(ctypes.Structure):
-    """struct itimerspec: how often it rings again, which is never here, and when it rings."""
+    """struct itimerspec: how often it rings again, which is never here, and after which time it rings."""
 
     _fields_ = (
-        ("again_s", ctypes.c_long), ("again_ns", ctypes.c_long), ("at_s", ctypes.c_long), ("at_ns", ctypes.c_long),
+        ("again_s", ctypes.c_long), ("again_ns", ctypes.c_long), ("wait_s", ctypes.c_long), ("wait_ns", ctypes.c_long),
     )  # fmt: skip
 
 
@@ -42,8 +40,10 @@ class Alarm:
     def ring(self, at: int = 0) -> None:
         """It rings at this time (monotonic, ns), at once if that has passed. What was set before counts no more, even if it has
         rung."""
-        self._timer.at_s, self._timer.at_ns = divmod(at or 1, _SECOND_NS)  # 0 would mean never
-        if _settime(self.fd, _AT, self._address, None):
+        # From now on, since libfaketime takes a point of any clock for one of the wall clock. 0 would mean never.
+        wait_ns = max(at - time.monotonic_ns(), 1) if at else 1
+        self._timer.wait_s, self._timer.wait_ns = divmod(wait_ns, _SECOND_NS)
+        if _settime(self.fd, 0, self._address, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def hush(self) -> None:
