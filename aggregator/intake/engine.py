@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -93,7 +92,7 @@ class Engine:
         result = self._receiver.sync_result(token)
         for paths in ("subtrees", "left_out"):
             if result is not None and paths in result:
-                result[paths] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result[paths]]  # type: ignore[attr-defined]
+                result[paths] = [_text(path) for path in result[paths]]  # type: ignore[attr-defined]
         return result
 
     def look(self, paths: Sequence[bytes]) -> int:

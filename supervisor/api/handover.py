@@ -122,6 +122,8 @@ class HandOver:
                 self._leave()
                 if self.ending and not taken:
                     return
+                if taken and not self.ending:  # there may be no moment without a delivery
+                    await self._retry_set_aside(source)
                 if not delivery.more:
                     self.backlog = 0
                 elif time.monotonic() - asked >= BACKLOG_EVERY_S:

@@ -114,7 +114,11 @@ class Audit:
         self._left_out.update(self._tree.unreadable)
 
     def _compared(self, path: bytes) -> bool:
-        return not any(path == out or path.startswith(out.rstrip(b"/") + b"/") for out in self._left_out)
+        if not self._left_out:
+            return True
+        # The service names subtrees in text, which has U+FFFD for what is not UTF-8.
+        names = {path, path.decode("utf-8", "replace").encode()}
+        return not any(name == out or name.startswith(out.rstrip(b"/") + b"/") for name in names for out in self._left_out)
 
     def _compare(self) -> dict[bytes, None]:
         """Paths that differ at the first look, in-flight changes included."""

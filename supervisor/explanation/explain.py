@@ -79,7 +79,7 @@ def b64decoded(fields: Mapping[str, Any]) -> bytes:
 def explanation(layout: Layout, path: bytes) -> Fields:
     """The object that `explain --json` prints. `path` need not be exact. Raises NotRunningError, UsageError."""
     settings = _settings(layout)
-    wanted = b"/" + os.path.normpath(os.path.join(os.getcwdb(), path)).lstrip(b"/")
+    wanted = b"/" + os.path.abspath(path).lstrip(b"/")
     state_dir = os.fsencode(os.path.realpath(layout.state_dir))
     with Scouts() as scouts, BoundedLook(scouts, follow=settings.follow_symlinks) as look:
         exact = _below_a_root(settings, wanted, scouts)

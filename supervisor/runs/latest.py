@@ -42,8 +42,8 @@ class Latest:
         self._number = 0
         self._running: Run | None = None
         self._stopping = False
-        #: What the next run is for, by path.
-        self._pending: dict[bytes, Change] = {}
+        #: What the next run is for, by the paths that it is told of: the later change takes the place of one that tells no more.
+        self._pending: dict[tuple[bytes, ...], Change] = {}
         #: A run for no change is due.
         self._due = False
         #: Changes that were put off, by batch.
@@ -99,8 +99,9 @@ class Latest:
 
     def _wait_for(self, changes: Collection[Change]) -> None:
         for change in changes:
-            self._pending.pop(change.path, None)
-            self._pending[change.path] = change
+            told = self._command.told(change)
+            self._pending.pop(told, None)
+            self._pending[told] = change
 
     def next(self) -> Run | None:
         """The run that begins now; None where one goes on, or nothing has changed."""
@@ -109,7 +110,7 @@ class Latest:
         waiting = tuple(self._pending.values())
         changes = next(self._command.split(waiting), ()) if self._command.is_told_paths else waiting
         for change in changes:
-            del self._pending[change.path]
+            del self._pending[self._command.told(change)]
         self._due = False
         self._number += 1
         self._running = Run(self._number, "", 1, changes)

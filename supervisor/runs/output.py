@@ -20,6 +20,8 @@ import termios
 from collections import deque
 from typing import Final
 
+from ..terminal.streams import FULL
+
 #: Bytes that are kept of the output of a run that has not the floor.
 KEPT_BYTES_MAX: Final = 1 << 20
 #: Bytes of the end of a run's output that are reported if it fails.
@@ -58,8 +60,9 @@ class _Target:
                 del self.pending[: os.write(self.fd, self.pending[:_CHUNK_BYTES])]
             except BlockingIOError:
                 break
-            except OSError:  # nobody reads it any more, or the disk is full: a run is not to end for that
-                self._closed = True
+            except OSError as error:  # a run is not to end for that, and a disk that is full may have room for the next one
+                self._closed = error.errno not in FULL
+                self.pending.clear()
         if self._closed:
             self.pending.clear()
         self._await(bool(self.pending))
@@ -95,9 +98,14 @@ class RunOutput:
         #: By number of the stream, as long as it is open.
         self.pipes: dict[int, int] = {}
         self.writers: list[int] = []
-        for stream in (0, 1):
-            self.pipes[stream], writer = os.pipe2(os.O_CLOEXEC)
-            self.writers.append(writer)
+        try:
+            for stream in (0, 1):
+                self.pipes[stream], writer = os.pipe2(os.O_CLOEXEC)
+                self.writers.append(writer)
+        except OSError:
+            for fd in (*self.pipes.values(), *self.writers):
+                os.close(fd)
+            raise
 
     def close_writers(self) -> None:
         """The run has them, or will never have."""

@@ -7,6 +7,7 @@ output, among the JSON. In addition, whatever is opened next would get the free 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any, Final
 from shardwatch.shard.contract.input.visible import readable
 from shardwatch.shard.contract.process.inherited import open_descriptors
 
+#: Errors of a file for which there is no room now: later there may be some.
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CLOSED: Final[set[int]] = set()
 #: Where lines of a program of a service go that has a log; none: to standard error, for people.
 _LOGS: Final[list[Callable[[str], object]]] = []
@@ -51,8 +54,20 @@ def say_line(line: str) -> None:
     """Like `say`, for a line that is already readable, and may be coloured. A failure to write it is not a reason to end."""
     try:
         print(line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # ValueError: it is closed
-        forget(2)
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        if isinstance(error, OSError) and error.errno in (*FULL, errno.EAGAIN):  # only this line is lost
+            _drop_held()
+        else:
+            forget(2)
+
+
+def _drop_held() -> None:
+    """Discards what Python still holds for standard error. The stream stays as it is."""
+    kept = os.dup(2)
+    forget(2)
+    sys.stderr.flush()
+    os.dup2(kept, 2)
+    os.close(kept)
 
 
 def forget(fd: int) -> None:

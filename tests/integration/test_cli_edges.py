@@ -76,6 +76,14 @@ def test_a_closed_standard_output_takes_nothing(service: Running) -> None:
     assert [json.loads(line)["event_type"] for line in done.stdout.splitlines()] == ["created"]
 
 
+def test_what_a_full_disk_did_not_take_is_pending_again(service: Running) -> None:
+    """At once, and not when its lease ends, which would count as a failed attempt each time."""
+    arguments = ["pull", "--group", "full", "--from", "start", "--json", "--state-dir", str(service.layout.state_dir)]
+    assert shell('exec "$@" >/dev/full', *arguments).returncode == 1
+    done = shell('exec "$@"', *arguments)
+    assert [json.loads(line)["event_type"] for line in done.stdout.splitlines()] == ["created"]
+
+
 def test_no_command_shows_what_hides(service: Running) -> None:
     """The root and the file have characters in their names that turn the line, and others that nobody sees; JSON is exact."""
     root, where = os.fsdecode(service.settings.roots[0]), ["--state-dir", str(service.layout.state_dir)]

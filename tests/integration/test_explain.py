@@ -34,7 +34,9 @@ def _settled(service: Running, path: Path) -> dict[str, Any]:
     return _explained(service.layout.state_dir, path)
 
 
-def test_a_change_is_explained_from_the_disk_to_the_groups(tree: Path, state_dir: Path) -> None:
+def test_a_change_is_explained_from_the_disk_to_the_groups(
+    tree: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that is watched: as JSON, as text, and in Python; while it is handed out, and when it is deleted. And without the
     service."""
     path = tree / "pkg" / "a.ast.json"
@@ -79,6 +81,11 @@ def test_a_change_is_explained_from_the_disk_to_the_groups(tree: Path, state_dir
     found = _explained(state_dir, path)
     assert (found["running"], found["rows"][0]["exists"], found["rows"][0]["groups"]) == (False, False, None)
     assert "No service runs now" in cli("explain", path, "--state-dir", state_dir).stdout
+    gone = tree.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert explain(state_dir, path).watched is True, "an absolute path needs no working directory"
 
 
 def test_what_is_not_watched_says_by_which_rule(tree: Path, state_dir: Path) -> None:

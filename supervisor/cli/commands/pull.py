@@ -86,7 +86,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
                 puller.follow(options.max or BATCH_MAX)
             else:
                 puller.drain(options.max, wait_s)
-        except Ended:
+        except (Ended, OSError):  # OSError: standard output refuses, as a full disk does
             puller.release()
             raise
 

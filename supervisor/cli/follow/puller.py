@@ -81,8 +81,12 @@ class Puller:
         """Prints the answer of the last pull, and asks for the next batch. The same request acknowledges the printed one, if the
         service knows such requests.
 
-        Raises as `print` does.
+        Raises as `print` does, but for a group that was dropped while the pull waited: the next one makes it anew.
         """
+        if reply.get("error") == "unknown_group":
+            self._start, self._owed = "fresh", None
+            self.ask(maximum, PULL_WAIT_S, goes_on=True)
+            return
         reply = checked(reply)
         if "acked" in reply:
             self._owed = None

@@ -26,6 +26,8 @@ from ...terminal.streams import say
 
 #: Seconds between the stop signal and the end by force.
 GRACE_S: Final = 3.0
+#: Seconds for which a run that was ended by force is waited for at the end. One that the kernel can't end is left alone.
+_KILLED_S: Final = 5.0
 #: Seconds for which the last output may wait for its reader, when everything else has ended.
 _LAST_OUTPUT_S: Final = 1.0
 #: Clears a terminal and what was scrolled out of it (ECMA-48, xterm).
@@ -123,10 +125,18 @@ class Runner:
     def turn(self) -> None:
         """Looks what has happened to runs and to their output, and ends those whose time is up."""
         self._refused = False
-        self._look()
+        self.notice_ends()
         now = time.monotonic()
         self._relay.hear(now)
         self._end_overdue(now)
+
+    def notice_ends(self) -> None:
+        """Looks what has happened to runs and to their output."""
+        for fd, _ in self._epoll.poll(0):
+            if fd in self._going:
+                self._end(fd)
+            elif self._relay.owns(fd):
+                self._relay.ready(fd)
 
     def begin_next(self) -> None:
         """All runs that may begin now, until one is refused."""
@@ -148,7 +158,8 @@ class Runner:
 
     def end_all(self, between: Callable[[], None]) -> None:
         """Ends all runs: by the stop signal, and by force after the grace period. Those that succeed all the same are reported
-        as `ended`, the others are not. Idempotent.
+        as `ended`, the others are not. What the kernel can't end (it hangs in a filesystem) is left alone after _KILLED_S.
+        Idempotent.
 
         Args:
             between: is called whenever some have ended, since we may be killed before the last one has.
@@ -157,9 +168,10 @@ class Runner:
         for going in self._going.values():
             if not going.stopped:
                 self._stop(going)
-        while self._going:
-            due = min(going.due for going in self._going.values())
-            ready = self._epoll.poll(None if due == float("inf") else max(0.0, due - time.monotonic()))
+        left_alone = time.monotonic() + GRACE_S + _KILLED_S
+        while self._going and (now := time.monotonic()) < left_alone:
+            due = min(left_alone, *[going.due for going in self._going.values()])
+            ready = self._epoll.poll(max(0.0, due - now))
             for fd, _ in ready:
                 if fd in self._going:
                     self._end_at_last(fd)
@@ -167,6 +179,10 @@ class Runner:
                     self._relay.ready(fd)
             between()
             self._end_overdue(time.monotonic())
+        for going in self._going.values():
+            what = shown(os.fsdecode(self._about(going.run)))
+            say(f"shardwatch: {what}: its run was killed, and does not end: it is left alone (does its filesystem answer?)")
+        self._going.clear()
 
     def flush(self) -> None:
         """Passes on what runs have written, as far as anybody reads it."""
@@ -210,14 +226,6 @@ class Runner:
         if not run.changes:
             return self._command.argv[0]
         return run.changes[0].path or FRESH.encode()
-
-    def _look(self) -> None:
-        """What has happened to runs and to their output."""
-        for fd, _ in self._epoll.poll(0):
-            if fd in self._going:
-                self._end(fd)
-            elif self._relay.owns(fd):
-                self._relay.ready(fd)
 
     def _end(self, fd: int) -> None:
         self._epoll.unregister(fd)

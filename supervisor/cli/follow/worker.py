@@ -145,7 +145,10 @@ class Worker:
         batch = self._concerns.pop(number, None)
         if number == self._asked:
             self._asked = None
-            self._take(checked(reply))
+            if reply.get("error") == "unknown_group":  # it was dropped while the pull waited: the next one makes it anew
+                self._known, self._start = True, self._anew
+            else:
+                self._take(checked(reply))
         elif hands_out(reply):
             self._take(reply)
         elif batch is not None and reply.get("error") == "lease_expired":
@@ -161,6 +164,7 @@ class Worker:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
+        self._runner.notice_ends()  # a run that has ended since the last turn can't be told of these changes
         one = self._of_others(taken(batch))
         self._carry_out(self._policy.take(one, self._late_ticks(one)))
         leased = {other.batch for other in self._policy.batches()}

@@ -174,6 +174,21 @@ async def test_a_raising_handler_is_counted_and_asked_again(bench: Bench, root: 
     await until(lambda: "retry" in bench.source.log)
 
 
+async def test_what_was_set_aside_comes_again_however_much_else_there_is(bench: Bench, root: Path, quick: None) -> None:
+    """There is no moment in which nothing is pending, and still the service is asked for it."""
+    asked: list[bool] = []
+
+    def take(events: list[FileEvent]) -> None:
+        asked.append("retry" in bench.source.log)
+        if len(asked) == 1:
+            raise ValueError("no")
+
+    await bench.watcher.start_monitoring([root], take)
+    last = [bench.source.give(at(f"/r/{number}.json"), more=True) for number in range(50)][-1]
+    await last.settled.wait()
+    assert len(asked) == 50 and asked[-1]
+
+
 async def test_a_move_is_two_events_unless_asked_for(bench: Bench, root: Path, tmp_path: Path) -> None:
     """A caller who knows three kinds meets no fourth; and no list is longer than the batch size."""
     move = at("/r/b.json", "moved", moved_from=Path("/r/a.json"))

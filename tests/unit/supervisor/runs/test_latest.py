@@ -128,3 +128,21 @@ def test_what_is_dropped_is_not_put_off() -> None:
     made.ended(run, "")
     assert made.resume("b") == []
     assert made.next() is None
+
+
+def moved(name: str, former: bytes, path: bytes) -> Taken:
+    return Taken(name, 1, 30.0, (Change(path, "moved", 1, former),))
+
+
+def test_a_later_change_does_not_hide_the_former_name_of_a_file() -> None:
+    """The run for a move was ended, and the file has changed since: the next run is told of the name that is gone, too."""
+    made = latest(OnBusy.RESTART, b"x", b"{}")
+    made.take(moved("a", b"/a", b"/b"))
+    first = next_of(made)
+    made.take(batch("b", b"/b"))
+    made.ended(first, "ended by SIGTERM")
+    second = next_of(made)
+    assert [change.paths() for change in second.changes] == [(b"/b", b"/a"), (b"/b",)]
+    made.take(moved("c", b"/a", b"/b"))
+    made.ended(second, "ended by SIGTERM")
+    assert [change.paths() for change in next_of(made).changes] == [(b"/b",), (b"/b", b"/a")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -169,3 +170,45 @@ def test_a_reader_that_is_gone_ends_nobody(epoll: select.epoll) -> None:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
+
+
+def test_a_disk_that_was_full_is_written_to_again(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
+    """What it refuses is lost, and no more."""
+    relay = Relay(epoll)
+    saved, full = os.dup(1), os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(full, 1)
+        lost = begin(relay, b"")
+        write(lost, b"lost\n")
+        relay.end(lost)
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(full)
+    kept = begin(relay, b"")
+    write(kept, b"kept\n")
+    relay.end(kept)
+    assert capfdbinary.readouterr().out == b"kept\n"
+
+
+def test_an_output_for_which_descriptors_do_not_suffice_holds_none(
+    monkeypatch: pytest.MonkeyPatch, epoll: select.epoll
+) -> None:
+    """There was one pipe, and no second one: a later run can have what is free."""
+    made: list[int] = []
+    pipe2 = os.pipe2
+
+    def pipe(flags: int) -> tuple[int, int]:
+        if made:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.extend(pipe2(flags))
+        return made[0], made[1]
+
+    monkeypatch.setattr(os, "pipe2", pipe)
+    relay = Relay(epoll)
+    with pytest.raises(OSError, match="Too many open files"):
+        relay.begin(b"", 0.0)
+    for fd in made:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+    assert relay.idle()

@@ -14,10 +14,14 @@ class Connection:
 
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.log: list[str] = []
+        #: The `from` of each pull.
+        self.begins: list[str | None] = []
         self._answers = list(answers)
         self._asked: list[str] = []
 
     def ask(self, op: str, *, wait_s: float = 0.0, **fields: Any) -> int:
+        if op == "pull":
+            self.begins.append(fields.get("from"))
         carried = f" +{fields['ack'] or '?'}" if "ack" in fields else ""
         what = " ahead" if fields.get("ahead") else f" {fields['batch']}" if "batch" in fields else ""
         self.log.append(f"{op}{what}{' of ' + str(fields['max']) if fields.get('max', 1000) != 1000 else ''}{carried}")
@@ -122,3 +126,20 @@ def test_a_service_that_does_not_know_this_is_asked_as_before() -> None:
     assert followed({**batch(1, "a"), "acked": None}, batch(2, "b")) == [
         "pull +?", "print a", "pull +b1", "print b", "ack b1", "ack b2", "pull +?", "release",
     ]  # fmt: skip
+
+
+def test_a_group_that_is_dropped_under_a_waiting_pull_is_made_anew() -> None:
+    """The next pull does, with the notice to forget everything. What was printed before has no group to acknowledge it to."""
+    dropped = {"ok": False, "error": "unknown_group", "message": "the group 'g' was dropped"}
+    connection: Any = Connection()
+    puller = Puller(connection, connection, connection, group="g", start="now")
+    puller.ask(1000, 20.0, goes_on=True)
+    puller.go_on({**batch(1, "a"), "created": True, "acked": None}, 1000)
+    puller.go_on(dropped, 1000)
+    puller.release()
+    assert connection.log == ["pull +?", "print a", "pull +b1", "pull +?", "release"]
+    assert connection.begins == ["now", "fresh", "fresh"]
+    puller = Puller(connection, connection, connection, group="g", start="now")
+    puller.ask(1000, 20.0, goes_on=True)
+    puller.go_on(dropped, 1000)
+    assert connection.begins[3:] == ["now", "fresh"]

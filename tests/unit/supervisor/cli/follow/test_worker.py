@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from shardwatch.shard.contract.limits import BEAT_S
-from shardwatch.supervisor.cli.follow.runner import Manner
+from shardwatch.supervisor.cli.follow import runner
+from shardwatch.supervisor.cli.follow.runner import Manner, Runner
 from shardwatch.supervisor.cli.follow.worker import Worker
+from shardwatch.supervisor.runs.change import Change, Taken
 from shardwatch.supervisor.runs.command import Command, Input, Run
 from shardwatch.supervisor.runs.echoes import Echoes
+from shardwatch.supervisor.runs.latest import Latest, OnBusy
 from shardwatch.supervisor.runs.pace import Pace
+from shardwatch.supervisor.runs.process import Program
 from shardwatch.supervisor.runs.schedule import Schedule
 
 MANNER = Manner(
@@ -156,3 +160,75 @@ def test_where_a_group_begins(kinds: str, start: str, begins: list[str]) -> None
         worker.answered(len(recorded.begins), {"ok": True, "batch": None, "created": True})
         worker.turn()
     assert recorded.begins == begins
+
+
+@pytest.mark.parametrize(("kinds", "begins"), [("created", ["now", "start"]), ("created,fresh", ["now", "fresh"])])
+def test_a_group_that_is_dropped_under_a_waiting_pull_is_made_anew(
+    kinds: str, begins: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As one that is dropped while no pull waits: the worker goes on, and says that every file follows."""
+    command = Command([b"true"], Input.NONE, None, os.sysconf("SC_ARG_MAX"), "g")
+    schedule = Schedule(command, 1, kinds.split(","), retries=True)
+    recorded = NoService()
+    service: Any = recorded
+    with Worker(service, command, schedule, Pace(1, 1), Echoes(), MANNER, group="g", start="now") as worker:
+        worker.turn()
+        worker.answered(1, {"ok": False, "error": "unknown_group", "message": "the group 'g' was dropped"})
+        worker.turn()
+        worker.answered(2, {"ok": True, "batch": None, "created": True})
+    assert recorded.begins == begins
+    assert capfd.readouterr().err == "shardwatch: group 'g' was lost, and made anew: every file follows as created\n"
+
+
+def test_a_run_that_has_ended_is_told_nothing() -> None:
+    """Its end and a batch come in one moment: there is a run for the batch, and not a signal that nobody gets."""
+    command = Command([b"true"], Input.NONE, None, os.sysconf("SC_ARG_MAX"), "g")
+    policy = Latest(command, ["created"], OnBusy.SIGNAL)
+    policy.begin()
+    service: Any = NoService()
+    with Worker(service, command, policy, Pace(1, 1), Echoes(), MANNER, group="g", start="now") as worker:
+        worker.turn()
+        assert len(worker._runner) == 1
+        assert select.select([worker.wake_fd], [], [], GUARD_S)[0]
+        worker.answered(1, {"ok": True, "batch": batch_of("/a")})
+        run = policy.next()
+        assert run is not None and [change.path for change in run.changes] == [b"/a"]
+        policy.ended(run, "")
+
+
+class Unkillable:
+    """A run that hangs in the kernel: no signal ends it."""
+
+    def __init__(self) -> None:
+        self.ended, self._end = os.pipe2(os.O_CLOEXEC)
+        self.signals: list[int] = []
+
+    def signal(self, signum: int) -> None:
+        self.signals.append(signum)
+
+    stop = signal
+
+    def close(self) -> None:
+        os.close(self.ended)
+        os.close(self._end)
+
+
+def test_a_run_that_can_not_be_ended_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for it for ever at the end; it is named."""
+    hanging = Unkillable()
+    monkeypatch.setattr(Program, "run", lambda *_, **__: hanging)
+    monkeypatch.setattr(runner, "GRACE_S", 0.01)
+    monkeypatch.setattr(runner, "_KILLED_S", 0.05)
+    command = Command([b"true", b"{}"], Input.ARGS, None, os.sysconf("SC_ARG_MAX"), "g")
+    schedule = Schedule(command, 1, ["created"], retries=True)
+    schedule.take(Taken("t", 1, 30.0, (Change(b"/a", "created", 1),)))
+    made = Runner(command, MANNER, Pace(1, 1), Echoes(), next_run=schedule.next, ended=lambda *_: None)
+    made.begin_next()
+    assert len(made) == 1
+    made.end_all(lambda: None)
+    made.close()
+    hanging.close()
+    assert hanging.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert capfd.readouterr().err.startswith("shardwatch: '/a': its run was killed, and does not end: it is left alone")
