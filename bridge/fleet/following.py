@@ -65,6 +65,10 @@ class FleetHanded:
         self.told = told
         self.attempt = attempt
         self.is_ended = False
+        #: It was acknowledged in time.
+        self.is_kept = False
+        #: The store was asked to keep it. If that raised an error, what the worker had written may be rolled back.
+        self.was_tried = False
 
     def ack(self) -> FleetFlow[bool]:
         return (yield from self._following.ack(self))
@@ -109,7 +113,7 @@ class FleetFollowing:
             handed = yield from self._handed()
             if handed is not None:
                 return handed
-            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused), bool(self._missed)))):
+            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused), set(self._missed)))):
                 return None
             happened = yield OfMember(self._member.next, (self._wait_s(),))
             if happened is not None:
@@ -148,6 +152,8 @@ class FleetFollowing:
             raise UsageError(f"the store is that of the group {before.group}, and not of {group}", hint=hint)
         goes_on = before is not None and before.stream == opened.stream
         after, seen = (before.sequence, before.seen) if before is not None and goes_on else (0, opened.last)
+        if after > opened.last:  # the stream has lost its last messages, and may give their sequences again before this is read
+            after, seen = 0, min(seen, opened.last)
         missed: dict[str, int] = {}
         for source, generation, base, last in opened.generations:
             standing: SourceStanding = yield OfStore(self._store.standing, (source, opened.partition))
@@ -227,21 +233,24 @@ class FleetFollowing:
     def ack(self, handed: FleetHanded) -> FleetFlow[bool]:
         """Whether it came in time."""
         if handed.is_ended:
-            return True
-        in_time = yield OfMember(self._member.holds, (handed.partition,))
+            return handed.is_kept
+        in_time = not handed.was_tried and (yield OfMember(self._member.holds, (handed.partition,)))
         if in_time:
+            handed.was_tried = True
             in_time = yield from handed.course.keep(handed.told)
         else:
             yield OfStore(self._store.undo)
+        handed.is_kept = bool(in_time)
         if in_time:
             self._failed.pop(handed.partition, None)
         else:
-            logger.warning("A batch of partition %d came too late: it is handed out again", handed.partition)
+            why = "could not be kept before" if handed.was_tried else "came too late"
+            logger.warning("A batch of partition %d %s: it is handed out again", handed.partition, why)
             found = self._open.get(handed.partition)
             if found is not None:
                 yield from self._drop(handed.partition, found.reading)
         yield from self._ended(handed)
-        return bool(in_time)
+        return handed.is_kept
 
     def give_back(self, handed: FleetHanded, pause_s: float | None, reason: str) -> FleetFlow[None]:
         """It failed, and is handed out again after a pause (None: one that grows); 0: it was only given back."""

@@ -80,13 +80,13 @@ class PartitionLeases:
     def saw(self, messages: Sequence[StreamMessage]) -> None:
         now = time.monotonic()
         for message in messages:
-            with contextlib.suppress(msgspec.MsgspecError, ValueError):  # of somebody else
-                body = _lease_body.decode(message.body)
-                key = message.subject.split(".")[3:]
-                if key[0] == "worker":
-                    self._share.saw_worker(body.worker, message.sequence, body.lease_s, now)
-                else:
-                    self._share.saw(int(key[0]), message.sequence, body.worker, body.lease_s, now)
+            body = _decoded(message.body)
+            key = message.subject.split(".")[3:]
+            if key[0] == "worker":
+                self._share.saw_worker(key[-1], message.sequence, body.lease_s, now)
+                continue
+            with contextlib.suppress(ValueError):  # of somebody else
+                self._share.saw(int(key[0]), message.sequence, body.worker, body.lease_s, now)
 
     async def turn(self, broker: Broker, partitions: int, busy: Collection[int], silent: Collection[int]) -> None:
         """Renews, takes and gives back what `Share.plan` says."""
@@ -121,7 +121,7 @@ class PartitionLeases:
                 continue
             self._share.refused(write.partition)
             found = await broker.last(self._stream, self._subject(write.partition))
-            revision, body = found or (0, b'{"worker": "", "lease_s": 0}')
+            revision, body = found or (0, b"")
             self.saw([StreamMessage(revision, self._subject(write.partition), body)])
 
     def _lease(self, write: Write) -> tuple[Message, int]:
@@ -130,3 +130,11 @@ class PartitionLeases:
 
     def _subject(self, key: int | str) -> str:
         return f"{self._bucket}.{self._group}.{key}"
+
+
+def _decoded(body: bytes) -> _LeaseBody:
+    """Nobody has what is not there, or what was removed with other tools: these leave a message without a body."""
+    try:
+        return _lease_body.decode(body)
+    except msgspec.MsgspecError:
+        return _LeaseBody("", 0.0)

@@ -135,18 +135,17 @@ class Member:
             if self._heads.generation(source) <= generation:  # otherwise it is there already, and is read in its turn
                 self._listings.want(source, generation)
 
-    async def is_idle(self, paused: Collection[int], is_missing: bool) -> bool:
+    async def is_idle(self, paused: Collection[int], missing: Collection[int]) -> bool:
         """Whether everything that is there for this worker was handed on, and is in hand, paused, or done with. It is not where
-        something is missing that is to be told again.
+        something is `missing` in one of its partitions that is to be told again.
 
         Raises ServiceError where nobody tells it again.
         """
         self._listings.check()
         if not self._has_looked or self._events or not self._leases.has_all(self._heads.partitions):
             return False
-        if is_missing:
-            return False
-        return self._reading.are_idle(set(self._leases.held()) - set(paused) - set(self._in_hand))
+        held = set(self._leases.held())
+        return held.isdisjoint(missing) and self._reading.are_idle(held - set(paused) - set(self._in_hand))
 
     async def close(self) -> None:
         """Gives back what it has, if a server answers. Blocks for some seconds at most. Idempotent."""

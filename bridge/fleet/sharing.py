@@ -110,6 +110,7 @@ class Share:
             silent: partitions that are neither renewed nor taken, since what is in hand is so for too long.
         """
         self._mine = {partition: mine for partition, mine in self._mine.items() if now < mine.until}
+        self._workers = {name: seen for name, seen in self._workers.items() if not seen.is_over(now)}
         target = self.target(partitions, now)
         mine = sorted(self._mine)
         kept = [partition for partition in mine if partition < partitions]

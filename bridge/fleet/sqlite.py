@@ -14,6 +14,8 @@ from shardwatch.shard.contract.input.shown import shown
 
 from .store import FleetPosition, Kept, PathKnown, SourceStanding
 
+#: What `autocommit` of a connection is if nothing else is asked for (Python 3.12: sqlite3.LEGACY_TRANSACTION_CONTROL).
+_BY_DEFAULT: Final = -1
 #: Seconds for which another worker's transaction is waited for.
 _BUSY_S: Final = 60.0
 _SCHEMA: Final = """
@@ -34,12 +36,15 @@ class SqliteFleetStore:
 
     Args:
         where: a file, which is made if it is not there; or a connection, so that `batch.ack()` commits what the worker has
-            written over it as well. Its tables are called `fleet_…`.
+            written over it as well: one without `autocommit` (Python 3.12). Its tables are called `fleet_…`.
 
     Raises UsageError for what is no file of SQLite that can be written.
     """
 
     def __init__(self, where: Path | str | sqlite3.Connection) -> None:
+        if getattr(where, "autocommit", _BY_DEFAULT) != _BY_DEFAULT:  # True: `commit` does nothing; False: each read is a snapshot
+            hint = "leave out autocommit where it is made: sqlite3.connect(FILE)"
+            raise UsageError("the store can't be used: its connection was made with autocommit", hint=hint)
         self._is_ours = not isinstance(where, sqlite3.Connection)
         self._connection = where if isinstance(where, sqlite3.Connection) else _connection(where)
         try:

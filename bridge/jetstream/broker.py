@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import nats.errors
@@ -38,6 +38,9 @@ _NO_MESSAGE: Final = 10037
 _NO_STREAM: Final = 10059
 _IN_USE: Final = 10058
 _TOO_MANY_CONSUMERS: Final = 10026
+#: What a server says of a mirror that is full. It stays so until somebody mends it.
+_FULL: Final = "maximum bytes exceeded"
+_MORE_ROOM: Final = "raise the stream's max_bytes (`nats stream edit`): changes wait until it has room, and are shipped then"
 
 
 class Broker:
@@ -67,7 +70,12 @@ class Broker:
         """
         connection = await ServerConnection.opened(access, name)
         connection.do_without(REMOVING_API)
-        broker = cls(connection, await Answers.listening(connection.client), UnusedConsumers() if unused is None else unused)
+        try:
+            answers = await connection.answered(Answers.listening(connection.client))
+        except BaseException:
+            await connection.close()
+            raise
+        broker = cls(connection, answers, UnusedConsumers() if unused is None else unused)
         for consumer in broker._unused.taken():
             await broker._remove_consumer(consumer)
         return broker
@@ -137,7 +145,7 @@ class Broker:
         if below <= 1:
             return  # there is none, and a server takes this number for no limit, and removes them all
         patient = self._client.jetstream(timeout=PURGE_S)
-        await self.connection.answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
+        await self._of(stream, patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
 
     async def remove(self, stream: str, messages: Sequence[tuple[str, int]]) -> None:
         """Removes messages, each by its subject and its sequence (2 or more), unless there is a later one of that subject. Raises
@@ -152,7 +160,7 @@ class Broker:
 
     async def bounds(self, stream: str) -> tuple[int, int]:
         """The lowest sequence that the stream still has, and the highest that it has given so far."""
-        info = await self.connection.answered(self._stream.stream_info(stream))
+        info = await self._of(stream, self._stream.stream_info(stream))
         return int(info.state.first_seq), int(info.state.last_seq)
 
     async def make_leases(self, stream: str, subjects: str, replicas: int, max_age_s: float) -> None:
@@ -188,7 +196,7 @@ class Broker:
         try:
             made = await self._consumer(stream, config)
             reader = StreamReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{made.name}", int(made.num_pending or 0))
-            await reader.listen()
+            await self.connection.answered(reader.listen())
             try:
                 yield reader
             finally:
@@ -228,6 +236,13 @@ class Broker:
                 raise
             return await self._stream.add_stream(config, max_consumers=-1)
 
+    async def _of(self, stream: str, asked: Coroutine[Any, Any, T], within_s: float = ANSWER_S) -> T:
+        """What is answered about a stream that was there."""
+        try:
+            return await self.connection.answered(asked, within_s)
+        except nats.js.errors.NotFoundError:
+            raise self._gone(stream) from None
+
     def _sequence(self, answer: int | NotDone) -> int | None:
         if isinstance(answer, int):
             return answer
@@ -240,10 +255,16 @@ class Broker:
             return answer
         if answer.err_code == _NO_MESSAGE:
             return None
-        raise self.connection.away(f"the stream {stream} is gone") if answer.err_code == _NO_STREAM else self._declined(answer)
+        raise self._gone(stream) if answer.err_code == _NO_STREAM else self._declined(answer)
+
+    def _gone(self, stream: str) -> AwayError:
+        return self.connection.away(f"the stream {stream} is gone")
 
     def _declined(self, answer: NotDone) -> AwayError:
-        return self.connection.no_jetstream() if answer.err_code in NOT_ENABLED else self.connection.away(answer.description)
+        if answer.err_code in NOT_ENABLED:
+            return self.connection.no_jetstream()
+        is_full = _FULL in answer.description
+        return self.connection.away(answer.description, _MORE_ROOM) if is_full else self.connection.away(answer.description)
 
 
 def _too_many(stream: str) -> str:

@@ -79,7 +79,8 @@ def why_new(progress: Progress, target: Target, partitions: int, created: str, h
         return "the stream was made anew"
     if head is None or head.generation < progress.generation or head.counter < progress.counter:
         return "the stream has lost its last messages, or was restored"
-    if head.generation > progress.generation:
+    # A head may have come to the stream, and the process been killed before it was kept; never two.
+    if head.generation > progress.generation or head.counter > progress.counter + 1:
         return "the state directory was restored, or copied"
     return ""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
-from shardwatch.shard.contract.errors import InUseError
+from shardwatch.shard.contract.errors import InUseError, ServiceError
 from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
@@ -42,9 +43,16 @@ class Notebook:
         self._lock.close()
 
     def write(self, progress: Progress) -> None:
-        """Keeps it. Blocks until it is on the disk. Raises OSError; the old progress is there then."""
-        with StateDirectory(self._state_dir) as state:
-            state.write(FILE, msgspec.json.encode(progress))
+        """Keeps it. Blocks until it is on the disk. Raises ServiceError where that refuses; the old progress is there then."""
+        try:
+            with StateDirectory(self._state_dir) as state:
+                state.write(FILE, msgspec.json.encode(progress))
+        except OSError as error:
+            raise ServiceError(
+                f"{self._state_dir}: {FILE} can't be written: {error.strerror}",
+                hint="see to it that the disk has room and takes writes: it is tried again",
+                retryable=error.errno != errno.ENOENT,
+            ) from None
         self.progress = progress
 
 

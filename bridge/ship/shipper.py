@@ -206,16 +206,20 @@ class Shipper:
             await source.beat()
 
     async def _tidy(self, broker: Broker, source: ShippedSource) -> None:
-        """Removes what is old now and then. Where the permissions forbid it, it stays."""
+        """Removes what is old now and then. Where the permissions forbid it, it stays, and is tried again less and less often."""
         broker.connection.do_without(READING_API)
-        pause_s = BEAT_S
-        try:
-            while True:
-                await asyncio.sleep(pause_s)
+        pause_s = again_s = BEAT_S
+        told = ""
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
                 await source.tidy()
-                pause_s = min(TIDY_S_MAX, max(BEAT_S, (self._wanted.wish.keep_s or KEEP_S) / 50))
-        except AwayError as error:  # if the connection is lost, others notice
-            self._tell(f"old deletions stay in the stream (docs/fleet.md, Permissions): {error.message}")
+                pause_s, again_s = min(TIDY_S_MAX, max(BEAT_S, (self._wanted.wish.keep_s or KEEP_S) / 50)), BEAT_S
+            except AwayError as error:  # if the connection is lost, others notice; it may pass, as when a leader is elected
+                pause_s, again_s = again_s, min(TIDY_S_MAX, again_s * 2)
+                if told != error.message:
+                    told = error.message
+                    self._tell(f"old deletions stay in the stream for now (docs/fleet.md, Permissions): {told}")
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None:

@@ -249,7 +249,7 @@ class ModelMember:
     def missed(self, missed: dict[str, int]) -> None:
         self._machine.missed |= missed
 
-    def is_idle(self, paused: set[int], is_missing: bool) -> bool:
+    def is_idle(self, paused: set[int], missing: set[int]) -> bool:
         return not self.events
 
     def _current(self, partition: int, number: int) -> ModelReading | None:

@@ -6,8 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
 from shardwatch.bridge.fleet.store import FleetPosition, Kept, PathKnown, SourceStanding
+from shardwatch.shard.contract.errors import UsageError
 
 #: Its tables, before it was noted what was seen, read and missed.
 EARLIER = """
@@ -36,3 +39,16 @@ def test_a_store_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     with closing(SqliteFleetStore(tmp_path / "store")) as store:
         assert store.position(0) == after
         assert store.standing("host", 0) == SourceStanding(3, 2, 9, 1)
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_connection_whose_commits_are_others_is_refused(autocommit: bool) -> None:
+    """With True nothing would ever be committed; with False whoever has read anything could not commit after others have."""
+
+    class OfPython312(sqlite3.Connection):
+        """Made with `autocommit`."""
+
+    OfPython312.autocommit = autocommit  # type: ignore[attr-defined, unused-ignore]
+    with closing(sqlite3.connect(":memory:", factory=OfPython312)) as connection, pytest.raises(UsageError) as caught:
+        SqliteFleetStore(connection)
+    assert "autocommit" in caught.value.message and "leave out" in caught.value.hint

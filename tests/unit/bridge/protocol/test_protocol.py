@@ -191,6 +191,7 @@ def test_nothing_was_shipped_yet() -> None:
         (16, "then", Stamp(6, 9), "lost its last messages"),
         (16, "then", None, "lost its last messages"),
         (16, "then", Stamp(8, 6), "state directory was restored"),
+        (16, "then", Stamp(7, 7), "state directory was restored"),
     ],
 )
 def test_when_a_generation_goes_on(partitions: int, created: str, known: Stamp | None, why: str) -> None:
