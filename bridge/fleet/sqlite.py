@@ -42,7 +42,7 @@ class SqliteFleetStore:
     """
 
     def __init__(self, where: Path | str | sqlite3.Connection) -> None:
-        if getattr(where, "autocommit", _BY_DEFAULT) != _BY_DEFAULT:  # True: `commit` does nothing; False: each read is a snapshot
+        if getattr(where, "autocommit", _BY_DEFAULT) != _BY_DEFAULT:  # True: `commit` does nothing; False: a read is a snapshot
             hint = "leave out autocommit where it is made: sqlite3.connect(FILE)"
             raise UsageError("the store can't be used: its connection was made with autocommit", hint=hint)
         self._is_ours = not isinstance(where, sqlite3.Connection)

@@ -38,6 +38,8 @@ T = TypeVar("T")
 #: Seconds that a server may take to let us in, and to answer: a machine may stand still for some.
 CONNECT_S: Final = 15.0
 ANSWER_S: Final = 15.0
+#: Seconds that it may take to take what was sent last, when the connection is closed.
+_CLOSE_S: Final = 3.0
 #: Seconds between signs of life of the connection, and how many may be missing.
 _PING_S: Final = 10
 _PINGS_MAX: Final = 2
@@ -193,9 +195,13 @@ class ServerConnection:
         return f"{found.major}.{found.minor}.{found.patch}"
 
     async def close(self) -> None:
-        """Idempotent."""
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await self.client.close()
+        """Idempotent. A server that hangs is waited for `_CLOSE_S` seconds: what it has not taken by then is dropped."""
+        try:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self.client.close()  # sends what is pending, for as long as that takes
+        finally:
+            _abort(self.client)
 
     def do_without(self, subject: str) -> None:
         """If the permissions forbid these subjects, everything else works: only who asks for them gets no answer."""
@@ -278,6 +284,13 @@ class ServerConnection:
 
     def away(self, why: str, hint: str = "nothing: it is tried again") -> AwayError:
         return AwayError(f"the NATS server at {self._where} can't be used now: {why}", hint)
+
+
+def _abort(client: Client) -> None:
+    """Ends the connection, if it has not ended. nats-py has nothing for it."""
+    writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
 
 
 def _not_trusted(where: str, error: ssl.SSLError | ConnectionResetError, has_shown_ours: bool) -> AwayError:

@@ -17,7 +17,9 @@ from shardwatch.shard.contract.state.layout import Layout
 
 
 @pytest.mark.parametrize(("number", "passes"), [(errno.ENOSPC, True), (errno.EIO, True), (errno.ENOENT, False)])
-def test_a_disk_that_refuses_it_is_waited_for(state_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int, passes: bool) -> None:
+def test_a_disk_that_refuses_it_is_waited_for(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int, passes: bool
+) -> None:
     """Otherwise `ship` would end, although it waits for a service that has no room. What was kept before is kept still."""
     layout = Layout(state_dir)
     layout.locks.mkdir(mode=0o700)
