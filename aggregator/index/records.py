@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from shardwatch.shard.contract.files.packed import A_DIRECTORY
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.wire.frames import Check, Confirmed, Gone, Listing, Looks, Verified
 
@@ -254,6 +255,16 @@ class Records:
                     living = [row for row in rows.values() if row.kind != GONE]
                     self._bury(id_, directory, living, at, rows.places)
                 self._debts.forgive(directory)
+
+    def presume(self, top: bytes, path: bytes) -> None:
+        """The directories below `top` on the way to a path, and this one, are there, as far as is known: each has a row from now
+        on, so that a listing without it ends what is below it. No debt is paid by that."""
+        above = top
+        for name in path[len(top) :].strip(b"/").split(b"/"):
+            id_, _ = self._tables.directories.id_of(above)
+            record = Looks(above, self._debts.wall_ns(), [name], A_DIRECTORY, [])
+            self._merge(id_, record, self._tables.entries.named(id_, [name]), (), False, (), [])
+            above = join(above, name)
 
     def leave_out(self, id_: int, path: bytes, rows: Sequence[Known], *, forget: bool) -> None:
         """These rows of a directory are none of ours any more: gone for those who hold them, or forgotten without a word."""

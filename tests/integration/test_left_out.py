@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ def test_roots_and_filters_that_change(tmp_path: Path, state_dir: Path) -> None:
     mirror.follow(settings_for(one, two, recursive=False))
     assert mirror.paths == {one / "a.json", one / "b.json", two / "b.json", two / "new.json"}
     assert "modified" not in mirror.kinds
+
+
+def test_a_root_around_the_former_one(tmp_path: Path, state_dir: Path) -> None:
+    """Nothing of what stays is told again; what went away meanwhile is told as deleted."""
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    for name in ("a/one/x.json", "a/one/sub/y.json", "two/z.json", "other.json"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("{}")
+    mirror = Mirror(state_dir)
+    mirror.follow(settings_for(tree / "a/one", tree / "two"))
+    shutil.rmtree(tree / "two")
+    mirror.follow(settings_for(tree))
+    assert mirror.paths == {tree / "a/one/x.json", tree / "a/one/sub/y.json", tree / "other.json"}
+    assert sorted(mirror.kinds) == ["created"] * 4 + ["deleted"]
 
 
 def test_directories_that_are_no_events_any_more(tmp_path: Path, state_dir: Path) -> None:

@@ -483,6 +483,29 @@ def test_a_plan_that_drops_an_anchor_buries_what_was_left_below_it(index: Index)
     change_closed(index.file.path, "UPDATE state SET service = service")  # no transaction is open, so there is room for this one
 
 
+@pytest.mark.parametrize("top", [R, b"/"])
+def test_a_root_that_comes_to_lie_in_another_one_stays(index: Index, top: bytes) -> None:
+    """Nobody has looked above it, so that it has no row proves nothing. The scan of the new root says what is gone."""
+    index.anchors.adopt([b"/r/a/x", b"/r/b", b"/r/c"])
+    index.commit()
+    lists(index, b"/r/a/x", entry(b"f"), folder(b"d"))
+    for path in (b"/r/a/x/d", b"/r/b"):
+        lists(index, path, entry(b"f"))
+    hand_out(index)
+    tick = index.tick
+    index.anchors.adopt([top])
+    index.commit()
+    files = [b"/r/a/x/d/f", b"/r/a/x/f", b"/r/b/f"]
+    assert sorted(set(living(index)) - {b"//r"}) == sorted([*files, b"/r/a", b"/r/a/x", b"/r/a/x/d", b"/r/b"])
+    assert (index.tick, index.files, index.directories) == (tick, 3, 4 + (top != R))
+    if top != R:
+        lists(index, top, folder(b"r"))
+    lists(index, R, folder(b"a"))
+    assert [row.path for row in pending(index, tick)] == [b"/r/b/f"]
+    lists(index, b"/r/a", folder(b"y"))
+    assert (index.files, index.directories) == (0, 2 + (top != R))
+
+
 # -- several names of a file (rule 11)
 
 
