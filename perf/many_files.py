@@ -56,6 +56,9 @@ class NoShards:
     def sync_result(self, token: int) -> dict[str, object] | None:
         return {"ok": True}
 
+    def forget_sync(self, token: int) -> None:
+        pass
+
     def locks(self) -> set[bytes]:
         return set()
 

@@ -22,6 +22,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.is_ready = True
         self.syncs: dict[int, dict[str, object] | None] = {}
+        self.forgotten: list[int] = []
         self.held_locks: set[bytes] = set()
 
     def status(self) -> dict[str, object]:
@@ -39,6 +40,9 @@ class FakeEngine:
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         return self.syncs[token]
+
+    def forget_sync(self, token: int) -> None:
+        self.forgotten.append(token)
 
     def locks(self) -> set[bytes]:
         return self.held_locks

@@ -95,6 +95,9 @@ class Engine:
                 result[paths] = [_text(path) for path in result[paths]]  # type: ignore[attr-defined]
         return result
 
+    def forget_sync(self, token: int) -> None:
+        self._receiver.forget_sync(token)
+
     def look(self, paths: Sequence[bytes]) -> int:
         """Asks the owners to look at these paths again, and returns how many paths have an owner. A following sync waits for
         these looks.

@@ -344,6 +344,10 @@ class Receiver:
         """The outcome, which is returned once. None while it is not known yet."""
         return self._syncs.result(token)
 
+    def forget_sync(self, token: int) -> None:
+        """Nobody asks for the outcome of this sync any more. Idempotent."""
+        self._syncs.forget(token)
+
     @property
     def syncing(self) -> bool:
         """Whether a sync waits for shards, or for what they say."""

@@ -152,6 +152,13 @@ class Syncs:
         """The outcome, once: None while it is not known yet."""
         return self._results.pop(token, None)
 
+    def forget(self, token: int) -> None:
+        """The request is gone, or was given its outcome: it waits no longer, and no shard is asked for its sake. Idempotent."""
+        self._results.pop(token, None)
+        for number, sync in list(self._syncs.items()):
+            if sync.callers.pop(token, None) is not None and not sync.callers:
+                del self._syncs[number]
+
     def next_deadline(self) -> float | None:
         if not self._syncs:
             return None

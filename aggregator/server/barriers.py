@@ -89,7 +89,7 @@ class Barriers:
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
         """Answers the calls that have waited long enough, until the time for this is `over`."""
         for call in self.deadlines.take(now):
-            if self._syncs.pop(call, None) is None:
+            if not self._forget_sync(call):
                 self._outbox.answer(call, self._not_ready())
             else:
                 remedy = "see `status` for shards that hang"
@@ -115,7 +115,14 @@ class Barriers:
 
     def _end(self, call: Call) -> None:
         self.deadlines.drop(call)
-        self._syncs.pop(call, None)
+        self._forget_sync(call)
+
+    def _forget_sync(self, call: Call) -> bool:
+        """Whether the call waited for a sync. The engine need not keep the outcome, unless the call was given it."""
+        sync = self._syncs.pop(call, None)
+        if sync is not None:
+            self._engine.forget_sync(sync.token)
+        return sync is not None
 
     def _not_ready(self) -> dict[str, object]:
         return {"ready": None, "progress": self._engine.progress()}

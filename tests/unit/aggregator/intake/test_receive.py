@@ -652,6 +652,26 @@ def test_a_sync_that_nobody_waits_for_is_asked_for_no_more(line: Line) -> None:
     assert line.receiver.next_deadline() is None
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_of_a_sync_whose_caller_has_gone_nothing_is_kept(line: Line, answered: bool) -> None:
+    """Neither its outcome, nor the question to the shards; whoever shares it is answered."""
+    gone, other = line.receiver.begin_sync(20), line.receiver.begin_sync(20)
+    (number,) = line.replies()["s0"].syncs
+    if answered:
+        for shard in ("s0", "s1"):
+            line.frame(shard, Synced(number))
+        line.commit()
+    line.receiver.forget_sync(gone)
+    assert line.receiver.sync_result(gone) is None
+    assert line.receiver.sync_result(other) == ({"ok": True} if answered else None)
+    line.receiver.forget_sync(other)
+    line.receiver.forget_sync(other)
+    line.commit(20)
+    assert line.receiver.sync_result(other) is None
+    assert not line.receiver.syncing
+    assert line.replies()["s0"].syncs == []
+
+
 def many_links(line: Line, count: int, ctime: int, names: range | None = None) -> None:
     """One file of so many names, as it is at `ctime` by these of them."""
     for begin in range(0, count, 250):

@@ -478,6 +478,16 @@ def test_sync_is_answered_when_it_is_done(bench: Bench) -> None:
     assert (bench.replies[bad]["error"], bench.replies[bad]["subtrees"]) == ("sync_failed", ["/r"])
     bench.advance(4)
     assert bench.replies[silent]["error"] == "sync_failed"
+    assert bench.engine.forgotten == [0, 1, 2]
+
+
+def test_a_sync_whose_connection_is_gone_is_forgotten(bench: Bench) -> None:
+    """The engine would keep its outcome for good."""
+    bench.send("sync")
+    bench.peer = b"other"
+    bench.send("sync")
+    bench.server.departed([b"other"], [])
+    assert bench.engine.forgotten == [1]
 
 
 def test_ready_waits_for_the_baseline(bench: Bench) -> None:
