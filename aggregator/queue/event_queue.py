@@ -7,11 +7,12 @@ This module handles the event loop, priorities and `FileEvent`s. The rows are ha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, List, TypeVar  # noqa: UP035 - the specification's own spelling
@@ -258,7 +259,8 @@ class EventQueue:
 
         `undo` takes back what was done for a caller that was cancelled meanwhile.
         """
-        inline = weight <= INLINE_EVENTS_MAX and self.durability == "process"
+        # Once it is closed, the store says so; our thread may have ended.
+        inline = self._closed or (weight <= INLINE_EVENTS_MAX and self.durability == "process")
         deadline = time.monotonic() + BUSY_S_MAX
         pause_s = 0.0005
         while True:
@@ -285,7 +287,8 @@ class EventQueue:
             return await asyncio.wrap_future(done)
         except asyncio.CancelledError:
             if undo is not None and not done.cancelled():
-                done.add_done_callback(lambda d: undo(d.result()) if d.exception() is None else None)
+                with contextlib.suppress(RuntimeError):  # closed meanwhile, which gives everything back
+                    self._executor.submit(_take_back, done, undo)
             raise
 
     def _wake(self) -> None:
@@ -352,6 +355,21 @@ def _event(row: QueueRow, token: int) -> FileEvent:
         attempts=row.attempts,
         lease=token,
     )
+
+
+def _take_back(done: Future[T], undo: Callable[[T], None]) -> None:
+    """Undoes what has been done, in the thread that has done it: it may have to wait for other processes, as `_run` does."""
+    if done.exception() is not None:
+        return
+    deadline = time.monotonic() + BUSY_S_MAX
+    while True:
+        try:
+            undo(done.result())
+            return
+        except BusyError:
+            if time.monotonic() >= deadline:
+                return  # the end of the lease frees it
+        time.sleep(0.02 * random.uniform(0.5, 1.0))
 
 
 def _reopen(

@@ -252,7 +252,7 @@ class QueueStore:
         with self._using() as db:
             pending, leased = db.execute("SELECT pending, leased FROM state").fetchone()
             dead = [
-                owner
+                (owner, identity)
                 for owner, identity in db.execute("SELECT id, identity FROM owner WHERE id != ?", (self._owner,))
                 if not _alive(identity)
             ]
@@ -260,9 +260,12 @@ class QueueStore:
         if not pending and not ended and not dead:
             return 0, []
         with self._writing() as db:
-            for owner in dead:
-                self._give_back(db, "owner = ?", (owner,))
-                db.execute("DELETE FROM owner WHERE id = ?", (owner,))
+            for owner, identity in dead:
+                if _is_of_this_boot(identity):
+                    self._end_owner(db, owner)
+                else:  # what is to wait until a time waits by a clock that began again
+                    self._give_back(db, "owner = ?", (owner,))
+                    db.execute("DELETE FROM owner WHERE id = ?", (owner,))
             if ended:
                 self._give_back(db, "until <= ?", (now,))
             rows = [
@@ -335,15 +338,22 @@ class QueueStore:
             return
         if self._pid == os.getpid():
             with self._writing() as db:
-                self._give_back(db, "owner = ? AND token != -1", (self._owner,))
-                # What waits for a retry keeps waiting, whoever opens the file next.
-                db.execute("UPDATE leased SET owner = 0 WHERE owner = ?", (self._owner,))
-                db.execute("DELETE FROM owner WHERE id = ?", (self._owner,))
+                self._end_owner(db, self._owner)
         with self._lock:
             self._closed = True
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _end_owner(self, db: sqlite3.Connection, owner: int) -> None:
+        """Gives back what a process has on lease. What waits for a retry keeps waiting, whoever uses the file next, as long as
+        the clock goes on: until the next boot."""
+        self._give_back(db, "owner = ? AND token != -1", (owner,))
+        if db.execute("SELECT 1 FROM leased WHERE owner = ? LIMIT 1", (owner,)).fetchone() is not None:
+            found = db.execute("SELECT id FROM owner WHERE identity = ?", (_nobody(),)).fetchall()
+            found = found or db.execute("INSERT INTO owner (identity) VALUES (?) RETURNING id", (_nobody(),)).fetchall()
+            db.execute("UPDATE leased SET owner = ? WHERE owner = ?", (found[0][0], owner))
+        db.execute("DELETE FROM owner WHERE id = ?", (owner,))
 
     def _mine(self, path: bytes, directory: bool, token: int | None) -> tuple[str, tuple[Any, ...]]:
         if token is None:
@@ -486,6 +496,15 @@ def _identity(pid: int | None = None) -> str:
     """Names a life of a process: boot, name space of pids, pid, and when it started. Fields unknown are `-`."""
     pid = os.getpid() if pid is None else pid
     return " ".join((_boot(), _pid_space(), str(pid), _started(pid)))
+
+
+def _nobody() -> str:
+    """Names no process, but this boot: of what belongs to nobody it is known whether its times are those of the present clock."""
+    return f"{_boot()} - 0 -"
+
+
+def _is_of_this_boot(identity: str) -> bool:
+    return identity.split(" ")[0] == _boot()
 
 
 def _alive(identity: str) -> bool:

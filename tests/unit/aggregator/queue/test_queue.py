@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from shardwatch import EventQueue, FileEvent
 from shardwatch.aggregator.queue import event_queue as queue_module
+from shardwatch.aggregator.queue import store as store_module
 from shardwatch.aggregator.queue.event_queue import DUPLICATE, FULL, QUEUED, boottime
 from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError, UsageError
 
@@ -288,6 +290,37 @@ async def test_closing_gives_back(tmp_path: Path, clock: Clock) -> None:
     await two.close()
 
 
+async def test_a_pause_outlives_its_process(tmp_path: Path, clock: Clock) -> None:
+    """Killed before it could close the queue: what it had on lease comes at once, and what was to wait waits."""
+    one, two = (EventQueue(tmp_path / "q.db", clock=clock) for _ in range(2))
+    await one.enqueue_file_events([at("/a"), at("/b")])
+    await one.nack(await one.dequeue_batch(1), retry_s=30)
+    await one.dequeue_batch(1)
+    dead = store_module._identity().replace(f" {os.getpid()} ", " 4194305 ")
+    with closing(sqlite3.connect(tmp_path / "q.db")) as db, db:
+        db.execute("UPDATE owner SET identity = ? WHERE id = ?", (dead, one._store._owner))
+    assert names(await two.dequeue_batch()) == ["/b"]
+    clock.now += 30
+    assert names(await two.dequeue_batch()) == ["/a"]
+    await two.close()
+    await one.close()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_pause_ends_with_its_boot(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
+    """The clock begins again with each boot: what was to wait until a time of the last one would wait for days."""
+    one = EventQueue(tmp_path / "q.db", clock=clock)
+    await one.enqueue_file_event(at("/a"))
+    await one.nack(await one.dequeue_batch(), retry_s=30)
+    if closed:
+        await one.close()
+    clock.now = 1.0
+    monkeypatch.setattr(store_module, "_boot", lambda: "the next one")
+    async with EventQueue(tmp_path / "q.db", clock=clock) as two:
+        assert names(await two.dequeue_batch()) == ["/a"]
+    await one.close()
+
+
 # Waiting --------------------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +430,43 @@ async def test_a_cancelled_take_gives_back(tmp_path: Path) -> None:
         assert names(await queue.dequeue_batch(wait_s=30)) == ["/a"]
 
 
+async def test_a_cancelled_take_waits_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for that, as everybody does: else the events would wait for the end of a lease that nobody has."""
+    async with EventQueue(tmp_path / "q.db", durability="power") as queue:
+        await queue.enqueue_file_event(at("/a"))
+        other = sqlite3.connect(tmp_path / "q.db", isolation_level=None, check_same_thread=False)
+        begun, cancelled, tried = threading.Event(), threading.Event(), threading.Event()
+        take, nack = queue._store.take, queue._store.nack
+
+        def locking(limit: int, lease_s: float) -> object:
+            begun.set()
+            assert cancelled.wait(30)
+            found = take(limit, lease_s)
+            other.execute("BEGIN IMMEDIATE")
+            return found
+
+        def trying(keys: list[tuple[bytes, bool, int | None]], retry_s: float) -> list[bool]:
+            try:
+                return nack(keys, retry_s)
+            finally:
+                tried.set()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(queue._store, "take", locking)
+            patch.setattr(queue._store, "nack", trying)
+            taking = asyncio.ensure_future(queue.dequeue_batch())
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            taking.cancel()
+            cancelled.set()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+            assert tried.wait(30)
+        other.execute("ROLLBACK")
+        other.close()
+        assert names(await queue.dequeue_batch(wait_s=30)) == ["/a"]
+
+
 async def test_a_pickled_queue_is_the_same_file(tmp_path: Path) -> None:
     """What multiprocessing's spawn needs."""
     async with EventQueue(tmp_path / "q.db", queue_size=3, lease_s=7, priorities={"*.x": 1}) as queue:
@@ -466,9 +536,11 @@ def test_another_file_is_left_alone(tmp_path: Path) -> None:
         EventQueue(newer)
 
 
-async def test_a_closed_queue_says_so(tmp_path: Path) -> None:
-    """With the remedy."""
-    queue = EventQueue(tmp_path / "q.db")
+@pytest.mark.parametrize("durability", ["process", "power"])
+async def test_a_closed_queue_says_so(tmp_path: Path, durability: str) -> None:
+    """With the remedy; also one whose thread has ended with it."""
+    queue = EventQueue(tmp_path / "q.db", durability=durability)
+    assert len(await queue.dequeue_batch()) == 0
     await queue.close()
     with pytest.raises(UsageError, match="closed"):
         await queue.enqueue_file_event(at("/a"))
