@@ -70,16 +70,15 @@ class Shards(Protocol):
 
 
 def reconcile(plan: Plan, shards: Shards) -> tuple[list[str], list[str]]:
-    """Makes supervisord's list of shards the plan's. Returns what it added and what it removed; idempotent."""
-    there = {str(row["name"]) for row in shards.status() if row["group"] == GROUP}
+    """Makes supervisord's list of shards the plan's. Returns what it added and what it removed; idempotent. A shard that is
+    stopped is started again if it was to be removed; one that an operator has stopped stays so."""
+    states = {str(row["name"]): str(row["state"]) for row in shards.status() if row["group"] == GROUP}
     wanted = set(plan.shards())
-    removed = sorted(there - wanted)
-    added = sorted(wanted - there)
+    removed = sorted(states.keys() - wanted)
     for shard in removed:
         shards.remove(shard)
-    for shard in added:
-        shards.add(shard)
-    return added, removed
+    missing = sorted(shard for shard in wanted if states.get(shard, "STOPPED") in ("STOPPED", "STOPPING"))
+    return [shard for shard in missing if shards.add(shard)], removed
 
 
 def run(layout: Layout) -> int:
@@ -92,8 +91,8 @@ def run(layout: Layout) -> int:
             try:
                 if layout.reload.exists():
                     before = _generation(layout)
-                    _take_over(layout, proxy, pulse)
-                    rebalances.made(moved=_generation(layout) != before, now=time.monotonic())
+                    done = _take_over(layout, proxy, pulse)
+                    rebalances.made(moved=_generation(layout) != before if done else None, now=time.monotonic())
                 if not _keep(layout, proxy, pulse, bell, rebalances):
                     return 0
             except xmlrpc.client.Fault as fault:
@@ -145,8 +144,9 @@ def _keep(
         plan = note_mounts(layout, without_next(layout, plan), settings.roots)
         mounts.take_changes()
         if replans.due(plan, mounts.all(), time.monotonic()):
-            plan, old = replanned(layout, settings, lambda: _pids(proxy.shards), pulse, plan), plan
-            replans.made(old, plan, mounts.all(), time.monotonic())
+            old, found = plan, replanned(layout, settings, lambda: _pids(proxy.shards), pulse)
+            plan = old if found is None else found
+            replans.made(old, found, mounts.all(), time.monotonic())
             if plan.generation != old.generation:
                 _say_plan(plan)
                 reconcile_at = time.monotonic()
@@ -170,8 +170,8 @@ class _Hand(NamedTuple):
     beat: Callable[[], None]
 
 
-def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -> None:
-    """Carries out a request, and tries again where supervisord does not answer."""
+def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -> bool:
+    """Carries out a request, and tries again where supervisord does not answer. Returns whether it could be taken over."""
     with Loading():
         from .reload.taking_over import take_over
 
@@ -201,14 +201,12 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
     while True:
         try:
-            take_over(layout, _Hand(proxy, prepare, await_heirs, pulse.beat))
+            return take_over(layout, _Hand(proxy, prepare, await_heirs, pulse.beat))
         except NO_ANSWER as error:
             proxy("close")()
             log_line(f"supervisord does not answer: {error}; it is tried again")
             pulse.beat()
             time.sleep(BEAT_S)
-        else:
-            return
 
 
 def without_next(layout: Layout, plan: Plan) -> Plan:
@@ -228,15 +226,15 @@ def _say_plan(plan: Plan) -> None:
     log_line(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards")
 
 
-def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, plan: Plan) -> Plan:
-    """The plan that keeps apart what is mounted now, or `plan` where none could be made. Shards go on with it, and let go what is
+def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse) -> Plan | None:
+    """The plan that keeps apart what is mounted now; None where none could be made. Shards go on with it, and let go what is
     another's; one that keeps nothing leaves by itself."""
     log_line("something that may hang was mounted beside something else: planning again")
     try:
         return planned(layout, settings, own_pids, pulse, running=True)
     except ShardwatchError as error:
-        log_line(f"{error}; the old plan stays")
-        return plan
+        log_line(f"{error}; the old plan stays for now")
+        return None
 
 
 def planned(

@@ -59,12 +59,14 @@ class Rebalances:
         self._asked = now - self._uneven_since >= period_s
         return self._asked
 
-    def made(self, *, moved: bool, now: float) -> None:
-        """Notes that they were divided anew, and whether that moved anything. Does nothing if `found` did not ask for it."""
+    def made(self, *, moved: bool | None, now: float) -> None:
+        """Notes that they were divided anew, and whether that moved anything; None: it has failed, and is tried again later. Does
+        nothing if `found` did not ask for it."""
         if not self._asked:
             return
         self._asked = False
         self._uneven_since = None
-        self._tried = {} if moved else {**self._tried, self._last.what: self._last.most}
+        if moved is not None:
+            self._tried = {} if moved else {**self._tried, self._last.what: self._last.most}
         self._not_before = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)

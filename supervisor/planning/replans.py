@@ -40,8 +40,12 @@ class Replans:
         apart = self._apart(mounts)
         return not apart.holds_for(plan.anchors) and self._concerns(apart, plan) != self._tried
 
-    def made(self, before: Plan, after: Plan, mounts: Mounted, now: float) -> None:
-        """Notes that planning for these mounts has led from one plan to another, or to the same."""
+    def made(self, before: Plan, after: Plan | None, mounts: Mounted, now: float) -> None:
+        """Notes that planning for these mounts has led from one plan to another, or to the same, or (None) that it has failed:
+        then it is tried again after a pause."""
+        if after is None:
+            self._not_before = now + PAUSE_S
+            return
         self._tried = self._concerns(self._apart(mounts), after)
         if after.generation != before.generation:
             self._not_before = now + self._pause_s

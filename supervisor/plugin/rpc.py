@@ -60,9 +60,12 @@ class ShardsRPC:
         #: The plan that the titles of the shards are of.
         self._titled: tuple[int, int] | None = None
         self._titles: dict[str, str] = {}
+        #: Programs that are to be taken out of their group, by its name and their id. Whoever has asked for that may be gone
+        #: before they have ended, and nobody takes them out then.
+        self._leaving: dict[tuple[str, str], Subprocess] = {}
         self._keep_through_reread()
         self._ensure_group()
-        triggers.add(supervisord, template)
+        triggers.add(supervisord, template, self._start_again)
         self._await_plan(terms_of(supervisord.options).planner)
 
     # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
@@ -74,9 +77,10 @@ class ShardsRPC:
         @return boolean result  True if it was added, False if it was there already
         """
         self._check(shard)
-        if shard in self._ensure_group().processes:
+        if shard not in self._ensure_group().processes:
+            self._add(shard)
+        elif not self._start_again(GROUP, shard):
             return False
-        self._add(shard)
         self._wake.kick()
         return True
 
@@ -93,13 +97,14 @@ class ShardsRPC:
             return False
         if process.state not in STOPPED_STATES:
             process.stop()
+        self._leaving[GROUP, shard] = process
 
         def wait_until_gone() -> Any:
-            if process.state not in STOPPED_STATES:
-                return NOT_DONE_YET
-            if group.processes.get(shard) is process:
-                del group.processes[shard]
-                group.config.process_configs.remove(process.config)
+            has_ended = process.state in STOPPED_STATES
+            if self._leaving.get((GROUP, shard)) is process:  # otherwise it is gone, or wanted again
+                if not has_ended:
+                    return NOT_DONE_YET
+                self._take_out(group, shard)
             return True
 
         wait_until_gone.delay = 0.05  # type: ignore[attr-defined]
@@ -121,9 +126,9 @@ class ShardsRPC:
         if process.state not in STOPPED_STATES:
             if process.state != ProcessStates.STOPPING:
                 process.stop()
+            self._leaving[group, name] = process
             return False
-        del found.processes[name]
-        found.config.process_configs.remove(process.config)
+        self._take_out(found, name)
         return True
 
     def reread(self) -> bool:
@@ -135,7 +140,7 @@ class ShardsRPC:
         self._upkeep.remember()
         if use_choice(self._supervisord) != self._logged:
             self.relog()
-        triggers.add(self._supervisord, self._template)
+        triggers.add(self._supervisord, self._template, self._start_again)
         self._wake.kick()
         return True
 
@@ -180,7 +185,7 @@ class ShardsRPC:
                 "title": _full_name(process),
                 "state": getProcessStateDescription(process.state),
                 "pid": process.pid,
-                "up_s": round(max(0.0, now - process.laststart), 3) if process.pid else 0.0,
+                "up_s": round(max(0.0, now - process.laststart), 3) if process.pid and process.laststart else 0.0,
                 **self._rearm.row(process),
                 "error": process.spawnerr or "",
                 "started": bool(process.laststart),
@@ -190,6 +195,24 @@ class ShardsRPC:
         ]
 
     # Inside.
+
+    def _take_out(self, group: Any, name: str) -> None:
+        """Forgets a program that has ended."""
+        self._leaving.pop((group.config.name, name), None)
+        process = group.processes.pop(name, None)
+        if process is not None:
+            group.config.process_configs.remove(process.config)
+
+    def _start_again(self, group: str, name: str) -> bool:
+        """Has a program that was to leave its group stay, and started again once it has ended. Returns whether it is one that was
+        to leave: who has asked for that did not wait until it had ended."""
+        process = self._leaving.pop((group, name), None)
+        if process is None or process is not self._supervisord.process_groups[group].processes.get(name):
+            return False
+        if process.state not in (ProcessStates.STOPPING, ProcessStates.STOPPED):  # an operator was quicker
+            return False
+        process.laststart = 0  # supervisord starts what is STOPPED and never ran
+        return True
 
     def _check_state(self) -> None:
         if self._options.mood < SupervisorStates.RUNNING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
@@ -32,20 +32,21 @@ WEB_STOP_WAIT_S: Final = 3
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
-def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
+def add(supervisord: Supervisor, template: Mapping[str, str], start_again: Callable[[str, str], bool]) -> None:
     """Adds the programs that are not there yet to both groups; nothing else of them is decided here. A file that can't be read is
     logged.
 
-    `template`: the options of a program, in which the command and what follows from it are put in.
+    `template`: the options of a program, in which the command and what follows from it are put in. `start_again` is called with
+    group and name of those that are there: they may have been told to leave.
     """
     options = supervisord.options
     layout = Layout(options.here or ".")
     if layout.ship_section.exists():
         config = _config(supervisord, SHIP, SHIP, template, "ship --section", SHIP, SHIP_STOP_WAIT_S)
-        _add(supervisord, SHIP, SHIP_PRIORITY, [config])
+        _add(supervisord, SHIP, SHIP_PRIORITY, [config], start_again)
     if layout.web_section.exists():
         config = _config(supervisord, WEB, WEB, template, "web --section", WEB, WEB_STOP_WAIT_S)
-        _add(supervisord, WEB, WEB_PRIORITY, [config])
+        _add(supervisord, WEB, WEB_PRIORITY, [config], start_again)
     try:
         names = [trigger["name"] for trigger in json.loads(layout.triggers.read_bytes())]
         configs = [
@@ -58,10 +59,16 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
     except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
         options.logger.warn(f"exec: exec.json can't be read: {error!r}")
         return
-    _add(supervisord, EXEC, PRIORITY, configs)
+    _add(supervisord, EXEC, PRIORITY, configs, start_again)
 
 
-def _add(supervisord: Supervisor, name: str, priority: int, configs: list[ProcessConfig]) -> None:
+def _add(
+    supervisord: Supervisor,
+    name: str,
+    priority: int,
+    configs: list[ProcessConfig],
+    start_again: Callable[[str, str], bool],
+) -> None:
     """Adds programs to a group, which is made if it is not there."""
     group = supervisord.process_groups.get(name)
     if group is None:
@@ -71,6 +78,8 @@ def _add(supervisord: Supervisor, name: str, priority: int, configs: list[Proces
         if config.name not in group.processes:
             group.config.process_configs.append(config)
             group.processes[config.name] = config.make_process(group)  # STOPPED and autostart: the next pass starts it
+        else:
+            start_again(name, config.name)
 
 
 def _config(

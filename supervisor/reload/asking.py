@@ -34,7 +34,7 @@ from .steps import Configuration
 _LOOK_S: Final = 0.02
 #: Seconds in which the coordinator has to carry out a request. It reads the tree for a new plan.
 DONE_S: Final = 600.0
-#: Seconds for which another command that has something taken over is waited for.
+#: Seconds for which another command that has something taken over is waited for, and what a command that is gone has left.
 OTHER_S: Final = 60.0
 #: supervisord's fault where a program does not run (supervisor.xmlrpc.Faults.NOT_RUNNING).
 _NOT_RUNNING: Final = 70
@@ -42,7 +42,8 @@ _NOT_RUNNING: Final = 70
 
 @contextlib.contextmanager
 def alone(layout: Layout) -> Iterator[None]:
-    """Lets one command after another change what a service runs with. Raises InUseError after OTHER_S."""
+    """Lets one command after another change what a service runs with, once nothing is left of an earlier one. Raises InUseError
+    after OTHER_S."""
     with StateDirectory(layout.state_dir) as state:
         fd = state.open(os.fspath(layout.reload_lock.relative_to(layout.state_dir)), os.O_RDWR | os.O_CREAT)
     try:
@@ -56,9 +57,19 @@ def alone(layout: Layout) -> Iterator[None]:
                     hint = "wait for it; logs/coordinator.log in the state directory says how far it is"
                     raise InUseError("another command has something taken over", hint=hint, retryable=True) from None
                 time.sleep(_LOOK_S)
+        _await_left(layout)
         yield
     finally:
         os.close(fd)
+
+
+def _await_left(layout: Layout) -> None:
+    """Waits until a request is carried out that is there although no command waits for it: one was ended (Ctrl-C) before that,
+    or the coordinator has asked itself. Until then it is not known what will be in force. A request that is still there after
+    OTHER_S is replaced by the next one."""
+    deadline = time.monotonic() + OTHER_S
+    while layout.reload.exists() and running(layout) and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
 
 
 def in_force(layout: Layout) -> Configuration:

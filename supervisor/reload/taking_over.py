@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
+from shardwatch.shard.contract.limits import BEAT_S
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.passing import heirs
 from shardwatch.shard.contract.state.planfile import Plan, part_change, read_plan, write_plan
@@ -31,11 +32,13 @@ from ..host.log_line import log_line
 from ..planning.rebalancing import moves, summary
 from ..plugin.names import EXEC, GROUP
 from .request import Outcome, ReloadRequest, read_request, write
-from .steps import changes, steps_between
+from .steps import Steps, changes, steps_between
 
 AGGREGATOR: Final = "aggregator"
 #: Seconds between two questions whether a program has ended: at most 4 s pass until it is killed.
 _LOOK_S: Final = 0.02
+#: States of a program that has a process, or that supervisord is about to start.
+_NOT_GONE: Final = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED"})
 #: supervisord's faults (supervisor.xmlrpc.Faults): what is to be stopped does not run, what is to be started does.
 _NOT_RUNNING: Final = 70
 _ALREADY_STARTED: Final = 60
@@ -59,8 +62,9 @@ class Hand(Protocol):
         """Shows that the coordinator lives."""
 
 
-def take_over(layout: Layout, hand: Hand) -> None:
-    """Carries out the request that is in the state directory, if there is one, and leaves its outcome.
+def take_over(layout: Layout, hand: Hand) -> bool:
+    """Carries out the request that is in the state directory, if there is one, and leaves its outcome. Returns whether it was
+    carried out, or there was none.
 
     A damaged request is dropped. Where a plan can't be made, or a file can't be written, the service runs on as before, or as far
     as it was taken over, and the outcome says why.
@@ -72,9 +76,9 @@ def take_over(layout: Layout, hand: Hand) -> None:
     except msgspec.MsgspecError as error:
         log_line(f"{layout.reload} is damaged, and dropped: {error}")
         layout.reload.unlink(missing_ok=True)
-        return
+        return True
     if request is None:
-        return
+        return True
     for change in changes(request.before, request.after):
         log_line(f"taking over: {change}")
     outcome = Outcome(id=request.id)
@@ -83,9 +87,26 @@ def take_over(layout: Layout, hand: Hand) -> None:
     except ShardwatchError as error:
         log_line(f"it can't be taken over: {error}")
         outcome = Outcome(id=request.id, error=error.message, remedy=error.hint)
-    write(layout.reload_outcome, outcome)
+    _tell(outcome, layout, hand)
     _drop(layout, request)
     layout.next_plan.unlink(missing_ok=True)
+    return not outcome.error
+
+
+def _tell(outcome: Outcome, layout: Layout, hand: Hand) -> None:
+    """Leaves the outcome. Where that can't be written, it is tried again, and it alone: what was done is not done once more."""
+    said = False
+    while True:
+        try:
+            write(layout.reload_outcome, outcome)
+        except OSError as error:
+            if not said:
+                log_line(f"{layout.reload_outcome} can't be written: {error.strerror}; it is tried again")
+            said = True
+            hand.beat()
+            time.sleep(BEAT_S)
+        else:
+            return
 
 
 def _drop(layout: Layout, request: ReloadRequest) -> None:
@@ -100,30 +121,41 @@ def _drop(layout: Layout, request: ReloadRequest) -> None:
 
 def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     steps = steps_between(request.before, request.after)
-    if request.rebalance and not steps.plan:
-        _rebalance(request, layout, hand)
-    plans = steps.plan
-    if plans:
-        hand.prepare_plan(request)
-    if plans and not (steps.shards or steps.aggregator or request.halted):
-        _get_heirs_ready(layout, hand, request.before.settings)
-    for group, name in [*((EXEC, name) for name in steps.commands), *((name, name) for name in steps.programs)]:
-        _end(hand, group, name)
-    is_running = request.halted
-    if steps.aggregator:
-        is_running = _halt(request, layout, hand)
+    try:
+        is_running = _prepare(request, steps, layout, hand)
+    except ShardwatchError:
+        _go_on(hand, aggregator=request.halted)  # a predecessor may have come further before it was killed
+        raise
     try:
         if steps.shards:
             _remove_shards(hand)
-        elif plans:
+        elif steps.plan:
             _remove_shards(hand, *_plans(layout))
-        _exchange_files(request, layout, plans=plans)
+        _exchange_files(request, layout, plans=steps.plan)
     finally:
-        if is_running:
-            _start(hand)
-        hand.beat()
-        hand.proxy.shards.reread()  # starts what was ended, and what is new
+        _go_on(hand, aggregator=is_running)
     _add_shards(layout, hand)
+
+
+def _prepare(request: ReloadRequest, steps: Steps, layout: Layout, hand: Hand) -> bool:
+    """Does what comes before the files are exchanged. Returns whether the aggregator is to be started after that."""
+    if request.rebalance and not steps.plan:
+        _rebalance(request, layout, hand)
+    if steps.plan:
+        hand.prepare_plan(request)
+    if steps.plan and not (steps.shards or steps.aggregator or request.halted):
+        _get_heirs_ready(layout, hand, request.before.settings)
+    for group, name in [*((EXEC, name) for name in steps.commands), *((name, name) for name in steps.programs)]:
+        _end(hand, group, name)
+    return _halt(request, layout, hand) if steps.aggregator else request.halted
+
+
+def _go_on(hand: Hand, *, aggregator: bool) -> None:
+    """Starts what was ended, and what is new: the aggregator, if it is to run, and programs of the configuration."""
+    if aggregator:
+        _start(hand)
+    hand.beat()
+    hand.proxy.shards.reread()
 
 
 def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
@@ -190,8 +222,11 @@ def _exchange_files(request: ReloadRequest, layout: Layout, *, plans: bool) -> N
         if plans:
             os.replace(layout.next_plan, layout.plan)
     except OSError as error:
-        message = f"{layout.state_dir} can't be written: {error.strerror}"
-        raise ServiceError(message, hint="mend that, then reload again") from error
+        raise _unwritable(layout, error) from error
+
+
+def _unwritable(layout: Layout, error: OSError) -> ServiceError:
+    return ServiceError(f"{layout.state_dir} can't be written: {error.strerror}", hint="mend that, then reload again")
 
 
 def _end(hand: Hand, group: str, name: str) -> None:
@@ -202,26 +237,42 @@ def _end(hand: Hand, group: str, name: str) -> None:
 
 
 def _halt(request: ReloadRequest, layout: Layout, hand: Hand) -> bool:
-    """Stops the aggregator. Returns whether it is to be started again: not if an operator had stopped it."""
+    """Stops the aggregator, and returns once it is gone: whether it is to be started again. It is not if an operator had stopped
+    it. Raises ServiceError where it can't be noted that it is stopped."""
     hand.beat()
-    row = next((row for row in hand.proxy.shards.status() if row["name"] == AGGREGATOR), None)
-    if not request.halted and row is not None and row["state"] in ("STOPPED", "STOPPING"):
-        return False
-    write(layout.reload, msgspec.structs.replace(request, halted=True))
-    try:
-        hand.proxy.supervisor.stopProcess(AGGREGATOR)
-    except xmlrpc.client.Fault as fault:
-        if fault.faultCode != _NOT_RUNNING:
-            raise
+    if not request.halted:
+        if _state_of_aggregator(hand) in ("STOPPED", "STOPPING"):
+            return False
+        try:
+            write(layout.reload, msgspec.structs.replace(request, halted=True))
+        except OSError as error:
+            raise _unwritable(layout, error) from error
+    while (state := _state_of_aggregator(hand)) in _NOT_GONE:
+        if state != "STOPPING":
+            try:
+                hand.proxy.supervisor.stopProcess(AGGREGATOR, False)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != _NOT_RUNNING:
+                    raise
+        hand.beat()
+        time.sleep(_LOOK_S)
     return True
 
 
 def _start(hand: Hand) -> None:
+    while _state_of_aggregator(hand) == "STOPPING":  # told to start it now, supervisord does nothing, and says nothing
+        hand.beat()
+        time.sleep(_LOOK_S)
     try:
         hand.proxy.supervisor.startProcess(AGGREGATOR, False)
     except xmlrpc.client.Fault as fault:
         if fault.faultCode != _ALREADY_STARTED:
             raise
+
+
+def _state_of_aggregator(hand: Hand) -> str:
+    """As supervisord says it; "" where it has no such program."""
+    return next((str(row["state"]) for row in hand.proxy.shards.status() if row["name"] == AGGREGATOR), "")
 
 
 def _plans(layout: Layout) -> tuple[Plan, Plan] | tuple[()]:

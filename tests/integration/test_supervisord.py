@@ -528,18 +528,48 @@ def test_only_ids_are_taken(ground: Ground, bad: str | int) -> None:
 
 
 def test_add_and_remove_are_idempotent(ground: Ground) -> None:
-    """A second `add` or `remove` says False; a removed shard's process is gone, and the id can be used again."""
+    """A second `add` or `remove` says False; a removed shard's process is gone, and the id can be used again. It is one
+    that the first plan, which may come late, does not have."""
     ground.start()
-    ground.add("s0")
-    old = ground.pids()["s0"]
+    ground.add("s7")
+    old = ground.pids()["s7"]
     with supervisord(ground.layout.supervisor_socket, GUARD_S) as proxy:
-        assert proxy.shards.add("s0") is False
-        assert proxy.shards.remove("s0") is True
-        assert proxy.shards.remove("s0") is False
+        assert proxy.shards.add("s7") is False
+        assert proxy.shards.remove("s7") is True
+        assert proxy.shards.remove("s7") is False
         assert not alive(old)
-        assert "s0" not in ground.pids()
-        assert proxy.shards.rearm("s0") is False
-    ground.add("s0")
+        assert "s7" not in ground.pids()
+        assert proxy.shards.rearm("s7") is False
+    ground.add("s7")
+
+
+def test_a_shard_whose_removal_nobody_waits_for_runs_again_once_it_is_added(ground: Ground) -> None:
+    """Whoever has asked for it was killed, or gave up, before the shard had ended: it is added while it ends, and after that. A
+    shard that an operator has stopped stays so."""
+    ground.patient()
+    for shard in ("s0", "s1"):
+        ground.mode(shard, "stuck")
+    ground.start()
+    ground.add("s0", "s1")
+    old = ground.pids()
+    for shard in ("s0", "s1"):
+        with supervisord(ground.layout.supervisor_socket, 0.2) as proxy, pytest.raises(OSError, match="timed out"):
+            proxy.shards.remove(shard)
+        eventually(lambda: {name for name, _ in ground.lines("term")} >= {shard})  # noqa: B023 - it is asked at once
+        ground.mode(shard, "")
+    assert ground.states()["s0"] == ground.states()["s1"] == "STOPPING"
+    with supervisord(ground.layout.supervisor_socket, GUARD_S) as proxy:
+        assert proxy.shards.add("s0") is True
+        assert proxy.shards.add("s0") is False
+        for shard in ("s0", "s1"):
+            deliver(old[shard], signal.SIGKILL)
+        ground.wait_pid("s0", other_than=old["s0"])
+        eventually(lambda: ground.states()["s1"] == "STOPPED")
+        assert proxy.shards.add("s1") is True
+        ground.wait_pid("s1", other_than=old["s1"])
+        assert proxy.supervisor.stopProcess("shards:s0")
+        assert proxy.shards.add("s0") is False
+        assert ground.states()["s0"] == "STOPPED"
 
 
 @pytest.mark.parametrize("name", ["a b", "50% off", "q'u\"o", "semi ;b #c", "üñï→", "%(here)s", "~x", "a:b", "$(id)"])

@@ -55,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
             ask(layout, now, now, None, rebalanced=before.generation, rates=rates)
             after = _plan(layout) or before
         _print(options, before, after)
-        if not options.dry_run and not options.no_wait and after.generation != before.generation:
-            wait_until_scanned(layout)
+    if not options.dry_run and not options.no_wait and after.generation != before.generation:
+        wait_until_scanned(layout)
     return 0
 
 

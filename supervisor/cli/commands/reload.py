@@ -43,7 +43,10 @@ def run(options: argparse.Namespace) -> int:
         sources = sources_in_force(layout)
         if options.config_file is not None:
             _check_file(options.config_file, sources)
-        return reload(options, layout, sources)
+        waits = reload(options, layout, sources)
+    if waits:
+        wait_until_scanned(layout)
+    return 0
 
 
 def _check_file(named: str, sources: Sources) -> None:
@@ -79,9 +82,10 @@ def sources_in_force(layout: Layout) -> Sources:
     return sources
 
 
-def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int:
-    """Has what `sources` say now taken over by the service, and prints it. Call it `alone`. Raises UsageError for a configuration
-    that is wrong, and what `ask` raises."""
+def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> bool:
+    """Has what `sources` say now taken over by the service, and prints it. Returns whether the scans are to be waited for. Call
+    it `alone`, and wait then without holding up others. Raises UsageError for a configuration that is wrong, and what `ask`
+    raises."""
     from shardwatch.shard.contract.state.planfile import read_plan
 
     from ...config.again import resolve_again
@@ -100,9 +104,8 @@ def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int
     _print(options, found, costs)
     if not options.dry_run and (before, sources) != (after, sources_in_force(layout)):
         ask(layout, before, after, sources)
-        if not options.no_wait and found:
-            wait_until_scanned(layout)
-    return 0
+        return bool(found) and not options.no_wait
+    return False
 
 
 def _checked(

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from ...reload.asking import alone
     from ..link.place import running_layout
-    from .reload import reload, sources_in_force
+    from .reload import reload, sources_in_force, wait_until_scanned
 
     layout = running_layout(options)
     if options.verb == "list":
@@ -51,7 +51,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     with alone(layout):
         sources = sources_in_force(layout)
-        return reload(options, layout, changed(sources, options.verb, [os.fsencode(path) for path in options.paths]))
+        waits = reload(options, layout, changed(sources, options.verb, [os.fsencode(path) for path in options.paths]))
+    if waits:
+        wait_until_scanned(layout)
+    return 0
 
 
 def _list(options: argparse.Namespace, layout: Layout) -> None:

@@ -35,11 +35,22 @@ class FakeShards:
 
     def __init__(self, *ids: str) -> None:
         self.ids = list(ids)
+        #: Those that were told to leave, and that an operator has stopped.
+        self.leaving: set[str] = set()
+        self.stopped: set[str] = set()
 
     def status(self) -> list[dict[str, Any]]:
-        return [{"group": "aggregator", "name": "aggregator"}, *({"group": "shards", "name": i} for i in self.ids)]
+        ended = self.leaving | self.stopped
+        states = {shard: "STOPPED" if shard in ended else "RUNNING" for shard in self.ids}
+        rows = [{"group": "shards", "name": name, "state": state} for name, state in states.items()]
+        return [{"group": "aggregator", "name": "aggregator", "state": "RUNNING"}, *rows]
 
     def add(self, shard: str) -> bool:
+        if shard in self.leaving:
+            self.leaving.remove(shard)
+            return True
+        if shard in self.ids:
+            return False
         self.ids.append(shard)
         return True
 
@@ -54,6 +65,15 @@ def test_reconcile() -> None:
     assert reconcile(PLAN, shards) == (["s0"], ["old"])
     assert sorted(shards.ids) == ["s0", "s1"]
     assert reconcile(PLAN, shards) == ([], [])
+
+
+def test_a_shard_that_was_to_be_removed_is_started_again() -> None:
+    """The predecessor was killed when it had asked for that. One that an operator has stopped stays so."""
+    shards = FakeShards("s0", "s1")
+    shards.leaving.add("s1")
+    assert reconcile(PLAN, shards) == (["s1"], [])
+    shards.stopped.add("s1")
+    assert reconcile(PLAN, shards) == ([], []) and shards.ids == ["s0", "s1"]
 
 
 @pytest.mark.parametrize(

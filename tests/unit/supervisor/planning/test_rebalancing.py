@@ -317,3 +317,13 @@ def test_rebalances_follow_each_other_with_growing_pauses() -> None:
     later = now + 22 + PAUSE_S_MAX
     rebalances.made(moved=False, now=later)  # somebody else's request: nothing is noted
     assert rebalances.due(1, later)
+
+
+def test_a_rebalance_that_failed_is_tried_again_after_a_pause() -> None:
+    """The disk was full for a moment, perhaps: it is not known that nothing could be moved."""
+    rebalances = Rebalances(-1)
+    rebalances.found(heavy(100), 1, 0.0)
+    assert rebalances.found(heavy(100), 1, 1.0)
+    rebalances.made(moved=None, now=1.0)
+    assert not rebalances.due(1, PAUSE_S) and rebalances.due(1, 1 + PAUSE_S)
+    assert not rebalances.found(heavy(100), 1, 1 + PAUSE_S) and rebalances.found(heavy(100), 1, 2 + PAUSE_S)

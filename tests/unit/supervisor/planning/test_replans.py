@@ -39,6 +39,13 @@ def test_where_another_plan_does_not_help_it_is_tried_once() -> None:
     assert replans.due(PLAN, [*BARE, CLOUD, (b"/data/more", "nfs")], 0.0)
 
 
+def test_planning_that_failed_is_tried_again_after_a_pause() -> None:
+    """The disk was full for a moment, perhaps: the mount is not left beside something else for that."""
+    replans = Replans(ROOTS)
+    replans.made(PLAN, None, [*BARE, CLOUD], 0.0)
+    assert [replans.due(PLAN, [*BARE, CLOUD], now) for now in (0.0, PAUSE_S - 0.1, PAUSE_S)] == [False, False, True]
+
+
 def test_plans_follow_each_other_with_growing_pauses() -> None:
     """With each plan every shard looks at everything again: from a minute to an hour, however often something is mounted."""
     replans, mounts, points, now, plan = Replans(ROOTS), list(BARE), [], 0.0, PLAN

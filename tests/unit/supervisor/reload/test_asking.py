@@ -37,6 +37,28 @@ def test_another_command_is_waited_for(layout: Layout, monkeypatch: pytest.Monke
         pass
 
 
+def test_what_a_command_has_left_is_carried_out_before_the_next_one(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ended by Ctrl-C: what the service will run with is known once its request is done. One that stays is replaced."""
+    looks: list[bool] = []
+
+    def running(layout: Layout) -> bool:
+        looks.append(layout.reload.exists())
+        if len(looks) == 3:
+            layout.reload.unlink()
+        return True
+
+    monkeypatch.setattr(asking, "running", running)
+    layout.reload.write_bytes(b"{}")
+    with asking.alone(layout):
+        assert looks == [True, True, True] and not layout.reload.exists()
+    layout.reload.write_bytes(b"{}")
+    monkeypatch.setattr(asking, "OTHER_S", 0.0)
+    with asking.alone(layout):
+        assert layout.reload.exists()
+
+
 def test_the_outcome_is_that_of_this_request(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of an earlier one; and an error is raised, with its remedy."""
     monkeypatch.setattr(asking, "running", lambda layout: True)

@@ -45,6 +45,8 @@ class Supervisord:
         self.calls: list[str] = []
         self.die_at = -1
         self.plan_fails = self.nobody_answers = False
+        #: At how many looks an aggregator that was told to stop still ends.
+        self.ends_for = self.ending = 0
         self._layout = layout
         self._stopping = False
         self.proxy: Any = self
@@ -77,10 +79,14 @@ class Supervisord:
 
     def status(self) -> list[dict[str, Any]]:
         self._called("status")
-        return [
-            {"name": name, "group": group, "state": "RUNNING" if name in self.running else "STOPPED"}
-            for name, group in self.groups.items()
-        ]
+        rows = [{"name": name, "group": group, "state": self._state(name)} for name, group in self.groups.items()]
+        self.ending = max(0, self.ending - 1)
+        return rows
+
+    def _state(self, name: str) -> str:
+        if name in self.running:
+            return "RUNNING"
+        return "STOPPING" if name == "aggregator" and self.ending else "STOPPED"
 
     def end(self, group: str, name: str) -> bool:
         self._called("end")
@@ -100,16 +106,18 @@ class Supervisord:
         self.running.add(shard)
         self.groups[shard] = "shards"
 
-    def stopProcess(self, name: str) -> None:
+    def stopProcess(self, name: str, wait: bool = True) -> None:
         self._called("stop")
         if name not in self.running:
             raise xmlrpc.client.Fault(70, "NOT_RUNNING")
         self.running.discard(name)
+        self.ending = 0 if wait else self.ends_for
 
     def startProcess(self, name: str, wait: bool) -> None:
         if name in self.running:
             raise xmlrpc.client.Fault(60, "ALREADY_STARTED")
-        self.running.add(name)
+        if not self.ending:  # as supervisord: nothing is done then, and nothing said
+            self.running.add(name)
 
     def reread(self) -> None:
         self._called("reread")
@@ -145,16 +153,18 @@ def assert_taken_over(layout: Layout, supervisord: Supervisord, after: Configura
 def test_it_is_taken_over_wherever_the_coordinator_is_killed(
     layout: Layout, supervisord: Supervisord, after: Configuration
 ) -> None:
-    """Before each of its calls, once; its successor begins again. The aggregator is stopped for other filters only."""
+    """Before each of its calls, once; its successor begins again. The aggregator is stopped for other filters only, and it takes
+    some time."""
+    supervisord.ends_for = 2
     write(layout.reload, replace(REQUEST, after=after))
-    take_over(layout, supervisord)
+    assert take_over(layout, supervisord)
     assert_taken_over(layout, supervisord, after)
     assert ("stop" in supervisord.calls) is (after is FILTERED)
     calls = len(supervisord.calls)
     assert calls >= 10
     for n in range(calls):
         other = Supervisord(layout)
-        other.die_at = n
+        other.die_at, other.ends_for = n, 2
         write_settings(layout.settings, BEFORE.settings)
         write_plan(layout.plan, OLD_PLAN)
         write(layout.reload, replace(REQUEST, after=after))
@@ -197,10 +207,39 @@ def test_nothing_is_asked(layout: Layout, supervisord: Supervisord) -> None:
 def test_a_plan_that_can_not_be_made_changes_nothing(layout: Layout, supervisord: Supervisord) -> None:
     """Everything runs on, and the outcome says why."""
     supervisord.plan_fails = True
-    take_over(layout, supervisord)
+    assert not take_over(layout, supervisord)
     assert read_outcome(layout.reload_outcome) == Outcome(id="r", error="no plan", remedy="none")
     assert supervisord.running == {"aggregator", "s0", "s1", "lint"}
     assert (read_settings(layout.settings), read_plan(layout.plan)) == (BEFORE.settings, OLD_PLAN)
+    assert not layout.reload.exists()
+
+
+def test_an_aggregator_that_still_ends_is_waited_for(layout: Layout, supervisord: Supervisord) -> None:
+    """The predecessor was killed when it had told it to stop: supervisord would not start it, and not say so."""
+    supervisord.running.discard("aggregator")
+    supervisord.ending = 3
+    write(layout.reload, replace(REQUEST, after=FILTERED, halted=True))
+    take_over(layout, supervisord)
+    assert_taken_over(layout, supervisord, FILTERED)
+    assert "stop" not in supervisord.calls
+
+
+@pytest.mark.parametrize("rebalance", [False, True])
+def test_what_a_predecessor_has_ended_runs_again_where_its_successor_makes_no_plan(
+    layout: Layout, supervisord: Supervisord, rebalance: bool
+) -> None:
+    """It was killed while the aggregator and a command were stopped; another request may have taken the place of its own."""
+    del supervisord.groups["lint"]
+    supervisord.running -= {"aggregator", "lint"}
+    supervisord.plan_fails, supervisord.ending = True, 3
+    request = replace(REQUEST, after=FILTERED, halted=True)
+    if rebalance:
+        request = replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation, halted=True)
+    write(layout.reload, request)
+    take_over(layout, supervisord)
+    assert read_outcome(layout.reload_outcome) == Outcome(id="r", error="no plan", remedy="none")
+    assert supervisord.running == {"aggregator", "s0", "s1"}
+    assert "reread" in supervisord.calls, "which starts the command"
     assert not layout.reload.exists()
 
 
@@ -227,6 +266,45 @@ def test_files_that_can_not_be_written(
     assert outcome is not None and "No space left on device" in outcome.error
     assert "aggregator" in supervisord.running
     assert read_plan(layout.plan) == OLD_PLAN
+
+
+def test_an_aggregator_is_not_stopped_where_that_can_not_be_noted(
+    layout: Layout, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor would take it for one that an operator has stopped. What was ended runs again, and the outcome says why."""
+
+    def full(path: Path, content: Any) -> None:
+        if path == layout.reload:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    write(layout.reload, replace(REQUEST, after=FILTERED))
+    monkeypatch.setattr("shardwatch.supervisor.reload.taking_over.write", full)
+    take_over(layout, supervisord)
+    outcome = read_outcome(layout.reload_outcome)
+    assert outcome is not None and "No space left on device" in outcome.error
+    assert "stop" not in supervisord.calls and "aggregator" in supervisord.running
+    assert supervisord.calls[-1] == "reread" and read_settings(layout.settings) == BEFORE.settings
+
+
+def test_an_outcome_that_can_not_be_written_is_all_that_is_tried_again(
+    layout: Layout, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Programs that were ended, and started, are not ended once more. It is said once."""
+    refused: list[Path] = []
+
+    def full(path: Path, content: Any) -> None:
+        if path == layout.reload_outcome and len(refused) < 3:
+            refused.append(path)
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr("shardwatch.supervisor.reload.taking_over.write", full)
+    monkeypatch.setattr("shardwatch.supervisor.reload.taking_over.BEAT_S", 0.0)
+    take_over(layout, supervisord)
+    assert_taken_over(layout, supervisord)
+    assert len(refused) == 3 and supervisord.calls.count("prepare_plan") == 1
+    assert capsys.readouterr().out.count("No space left on device; it is tried again") == 1
 
 
 @pytest.mark.parametrize("method", ["stopProcess", "startProcess"])
