@@ -44,8 +44,8 @@ class Hints:
         self.count = 0
         #: When all of it was there (monotonic, ns); 0: by now.
         self.at = 0
-        #: Whether more are to be taken now: a name of these may be among them again.
-        self.more = False
+        #: So many times more it is asked, at most, for all that had been read: a name of these may be among that again.
+        self.more = 0
 
     def __bool__(self) -> bool:
         return bool(self.names or self.directories or self.selves or self.overflow)
@@ -53,7 +53,7 @@ class Hints:
     def add(self, others: Hints) -> None:
         """Takes over the hints of another backend."""
         self.at = others.at if not self else self.at if not others else 0
-        self.more = self.more or others.more
+        self.more = max(self.more, others.more)
         for names, into in ((others.names, self.names), (others.came, self.came), (others.left, self.left)):
             for node, some in names.items():
                 into.setdefault(node, some).update(some)

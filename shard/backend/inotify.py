@@ -179,7 +179,7 @@ class InotifyBackend:
         names, came, left = Names(), Names(), Names()
         with self._reading:
             some, hints.at = self._kept.oldest()
-            hints.more = some < len(self._kept)
+            hints.more = len(self._kept) - some
             hints.overflow, self._lost = self._lost, False
         for _ in range(some):
             with self._reading:

@@ -130,13 +130,15 @@ class Watcher:
         self._baselines.begin()
 
     def take_hints(self) -> bool:
-        """Takes over what the backend has read by now: all of it, because only then is it known which names are quiet. Returns
-        what `absorb` does."""
+        """Takes over what the backend has read by now: all of it, because only then is it known which names are quiet. What is
+        read meanwhile has its turn later, or a storm of changes would leave time for nothing else. Returns what `absorb` does."""
         hints = self._backend.take()
         only_names = self.absorb(hints)
-        while hints.more:
+        for _ in range(hints.more):
             hints = self._backend.take()
             only_names &= self.absorb(hints)
+            if not hints.more:
+                break
         return only_names
 
     def absorb(self, hints: Hints) -> bool:

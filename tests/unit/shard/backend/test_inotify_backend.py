@@ -103,7 +103,7 @@ def test_names_wait_where_they_were_read_for_the_debounce_time(watched: Watched)
     saved("a")
     assert not select.select([watched.backend], [], [], 0)[0]
     hints = watched.take()
-    assert (hints.names, hints.more) == ({watched.root: {b"a"}}, False)
+    assert (hints.names, hints.more) == ({watched.root: {b"a"}}, 0)
     assert begun < hints.at <= time.monotonic_ns()
     saved("b")
     assert select.select([watched.backend], [], [], 30.0)[0]
@@ -112,7 +112,7 @@ def test_names_wait_where_they_were_read_for_the_debounce_time(watched: Watched)
     assert select.select([watched.backend], [], [], 30.0)[0]
     later = [watched.take(), watched.backend.take()]
     assert [bool(hints.at) for hints in later] == [True, False]
-    assert [hints.more for hints in later] == [True, False]
+    assert [hints.more for hints in later] == [1, 0]
     assert later[1].directories
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from shardwatch.shard.main import ShardProcess
+from shardwatch.shard.schedule.watcher import Watcher
 
 _NEWS, _HINTS, _OTHER = 5, 7, 9
 
@@ -34,3 +35,17 @@ def test_hints_are_taken_before_a_name_counts_as_quiet(ready: set[int], debounce
     )  # fmt: skip
     assert ShardProcess._take_in(cast(Any, process), ready) is is_quiet
     assert calls == ["taken"] * taken
+
+
+@pytest.mark.parametrize(("left", "turns"), [([0], 1), ([2, 1, 0], 3), ([3, 0], 2), ([2, *[9] * 50], 3)])
+def test_a_turn_takes_what_had_been_read_when_it_began(left: list[int], turns: int) -> None:
+    """In a storm more is read while hints are taken: a shard that took that, too, might never look at anything."""
+    taken: list[int] = []
+
+    def take() -> SimpleNamespace:
+        taken.append(left[len(taken)])
+        return SimpleNamespace(more=taken[-1])
+
+    watcher = SimpleNamespace(_backend=SimpleNamespace(take=take), absorb=lambda hints: True)
+    assert Watcher.take_hints(cast(Any, watcher)) is True
+    assert taken == left[:turns]
