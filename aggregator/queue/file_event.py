@@ -137,20 +137,23 @@ def split_move(event: FileEvent) -> list[FileEvent]:
         mtime_ns=event.mtime_ns,
         attempts=event.attempts,
     )
-    if event.moved_from is None:
-        return [there]
-    return [
-        FileEvent(
-            path=event.moved_from,
-            event_type=DELETED,
-            timestamp=event.timestamp,
-            is_directory=event.is_directory,
-            tick=event.tick,
-            priority=event.priority,
-            attempts=event.attempts,
-        ),
-        there,
-    ]
+    gone = deletion_of_move(event)
+    return [there] if gone is None else [gone, there]
+
+
+def deletion_of_move(event: FileEvent) -> FileEvent | None:
+    """What a `moved` event says of the name that the file had before. None for one that does not say it, and for any other."""
+    if event.event_type != MOVED or event.moved_from is None:
+        return None
+    return FileEvent(
+        path=event.moved_from,
+        event_type=DELETED,
+        timestamp=event.timestamp,
+        is_directory=event.is_directory,
+        tick=event.tick,
+        priority=event.priority,
+        attempts=event.attempts,
+    )
 
 
 def split_moves(events: Iterable[FileEvent]) -> list[FileEvent]:

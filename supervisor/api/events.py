@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.queue.file_event import CREATED, DELETED, KINDS, MOVED, FileEvent, checked_events, combine, split_move
+from shardwatch.aggregator.queue.file_event import (
+    CREATED,
+    DELETED,
+    KINDS,
+    MOVED,
+    FileEvent,
+    checked_events,
+    combine,
+    deletion_of_move,
+    split_move,
+)
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.input import arguments
 
@@ -135,6 +145,35 @@ def merge(first: FileEvent, last: FileEvent) -> FileEvent:
     if kind == last.event_type and priority == last.priority:
         return last
     return replace(last, event_type=kind, priority=priority)
+
+
+def one_for_each_path(events: Iterable[FileEvent]) -> tuple[list[FileEvent], list[FileEvent]]:
+    """One event for all those of a path, by their timestamps, and one for all its moves; in the order of the last ones given.
+
+    Of several moves to one path the latest counts. The others are deletions of the names from which they came.
+
+    Returns the events, and those that add nothing, because a later one of the path tells of them.
+    """
+    last: dict[tuple[Path, bool], FileEvent] = {}
+    duplicates: list[FileEvent] = []
+
+    def add(event: FileEvent) -> None:
+        key = (event.path, event.event_type == MOVED)
+        before = last.pop(key, None)
+        if before is None:
+            last[key] = event
+            return
+        older, newer = (before, event) if event.timestamp >= before.timestamp else (event, before)
+        last[key] = newer if newer.event_type == MOVED else merge(older, newer)
+        gone = deletion_of_move(older)
+        if gone is None or older.moved_from == newer.moved_from:
+            duplicates.append(older)
+        else:
+            add(gone)
+
+    for event in events:
+        add(event)
+    return list(last.values()), duplicates
 
 
 def _without_busy_moves(events: Sequence[FileEvent]) -> list[FileEvent]:

@@ -62,6 +62,8 @@ class WatcherStats:
 class ProcessingResult:
     """What became of the events given to `process_file_events`. Every event is in exactly one place.
 
+    Only a move may be in two: if the file has met an error at its new path, `queued` has the deletion of the old one.
+
     Args:
         queued: durable in the queue, on their way to the handler.
         filtered: not relevant: directories, names that the patterns leave out, kinds that are no change.

@@ -17,14 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Dict, Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.queue.file_event import MOVED, checked_events
+from shardwatch.aggregator.queue.file_event import checked_events, deletion_of_move
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.input import arguments
 from shardwatch.shard.contract.input.shown import cut
 
 from ..host.scouting import is_directory
 from .calls import Calls, FileEventHandler, handler_of
-from .events import FileEventProcessor, merge
+from .events import FileEventProcessor, one_for_each_path
 from .files import check_files
 from .handover import HandOver, Source
 from .place import WatcherPlace
@@ -202,6 +202,7 @@ class RealtimeFileWatcher:
         They are durable when this returns, and handed over at once if it monitors, else after the next start (with a
         temporary state directory: of this very object, before its `stop_monitoring`). Deleted paths are not looked at;
         of the others the file must be there, readable, regular (links are followed) and at most `max_file_size` long.
+        If the new name of a move is refused, the deletion of the old name is queued all the same.
 
         Returns:
             Where each event went. Events of one path in one call become one; `queued` has it as it is queued.
@@ -214,26 +215,23 @@ class RealtimeFileWatcher:
         self._raise_failure()
         events = checked_events(events)
         result = ProcessingResult()
-        last: dict[tuple[Path, bool], FileEvent] = {}
+        relevant: list[FileEvent] = []
         for given, event in zip(events, self._processor.select(events), strict=True):
             if event is None:
                 result.filtered.append(given)
-                continue
-            key = (event.path, event.event_type == MOVED)
-            before = last.pop(key, None)
-            if before is not None:
-                older, event = (before, event) if event.timestamp >= before.timestamp else (event, before)
-                result.duplicates.append(older)
-                event = event if event.event_type == MOVED else merge(older, event)
-            last[key] = event
-        loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(self._pool(), check_files, list(last.values()), self.config.max_file_size)
-        good = []
-        for event, reason in checked:
-            if reason:
-                result.errors[event.path] = reason
             else:
+                relevant.append(event)
+        last, result.duplicates = one_for_each_path(relevant)
+        loop = asyncio.get_running_loop()
+        good = []
+        for event, reason in await loop.run_in_executor(self._pool(), check_files, last, self.config.max_file_size):
+            if not reason:
                 good.append(event)
+                continue
+            result.errors[event.path] = reason
+            gone = deletion_of_move(event)
+            if gone is not None:  # the old name is gone, whatever has become of the new one
+                good.append(gone)
         if good:
             from shardwatch.aggregator.queue.event_queue import DUPLICATE, FULL
 

@@ -357,6 +357,42 @@ async def test_the_older_event_of_a_path_is_the_duplicate(bench: Bench) -> None:
     assert (result.queued, result.duplicates, result.errors) == ([newer], [older], {})
 
 
+@pytest.mark.parametrize("reason", ["vanished", "too large", "not a regular file"])
+async def test_a_move_to_a_name_that_is_refused_deletes_the_old_one(bench: Bench, root: Path, reason: str) -> None:
+    """The old name is gone, whatever has become of the new one. It may be made again by a later event."""
+    bench.watcher.config.max_file_size = 20
+    new = root / "new.json"
+    if reason == "too large":
+        new.write_text("x" * 50)
+    elif reason == "not a regular file":
+        new.mkdir()
+    (root / "again.json").write_text("{}")
+    moves = [
+        at(new, "moved", moved_from=root / "old.json"),
+        at(root / "b.json", "moved", 1.0, moved_from=root / "again.json"),
+    ]
+    result = await bench.watcher.process_file_events([*moves, at(root / "again.json", "created", 2.0)])
+    assert result.errors == {new: reason, root / "b.json": "vanished"}
+    assert [(e.path.name, e.event_type) for e in result.queued[:2]] == [("old.json", "deleted"), ("again.json", "deleted")]
+    assert [(e.path.name, e.event_type) for e in result.queued[2:]] == [("again.json", "created")]
+    assert (result.filtered, result.duplicates) == ([], [])
+    await bench.watcher.start_monitoring([root], bench.take)
+    await until(lambda: bool(bench.batches))
+    taken = [(e.path.name, e.event_type) for e in bench.batches[0]]
+    assert taken == [("old.json", "deleted"), ("again.json", "modified")]
+
+
+async def test_of_several_moves_to_a_path_each_deletes_its_old_name(bench: Bench, root: Path) -> None:
+    """The file that is there now came with the last one; the same move twice is told once."""
+    (root / "a.json").write_text("{}")
+    first, second = (at(root / "a.json", "moved", when, moved_from=root / f"{when}.json") for when in (1.0, 2.0))
+    again = at(root / "a.json", "moved", 2.0, moved_from=root / "2.0.json")
+    result = await bench.watcher.process_file_events([first, second, again])
+    told = [(e.path.name, e.event_type, e.moved_from and e.moved_from.name) for e in result.queued]
+    assert told == [("1.0.json", "deleted", None), ("a.json", "moved", "2.0.json")]
+    assert (result.duplicates, result.errors) == ([second], {})
+
+
 async def test_processed_events_reach_the_handler(bench: Bench, root: Path) -> None:
     """At once while it monitors; those that came before it are durable and come when it starts."""
     before = at("/before.json", "deleted")
