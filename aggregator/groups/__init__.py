@@ -7,6 +7,7 @@ One group is made of these, which are pure:
 - `delivery`: what was handed out to it, and what comes next.
 - `position`: how far it has come, in all lanes.
 - `lane`: how far it has come in one lane, and which rows wait there for a path on lease.
+- `lease_terms`: to whom a batch is leased, and until when.
 - `leases`: which batches are on lease, which are to be handed out again, and how the others ended.
 - `unit`: rows that go together: a batch on lease, or one that is to be handed out again.
 - `set_aside`: paths that failed too often.

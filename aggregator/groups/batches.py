@@ -142,7 +142,7 @@ class Batches:
     def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
         """`release`s batches that were pulled ahead, the oldest first: all, or at most so many; all, or those of these
         connections. Number of them."""
-        units = [unit for unit in self._leases.ahead() if peers is None or unit.ahead in peers][:most]
+        units = [unit for unit in self._leases.ahead() if peers is None or unit.peer in peers][:most]
         for unit in units:
             self._delivery.give_back(unit, now, why)
         return len(units)
@@ -151,7 +151,7 @@ class Batches:
         """Begins what was pulled ahead on this connection, the oldest first: its lease ends lease_s seconds from now. Its number;
         None if there is nothing."""
         self.expire(index, now)
-        unit = next((unit for unit in self._leases.ahead() if unit.ahead == peer), None)
+        unit = next((unit for unit in self._leases.ahead() if unit.peer == peer), None)
         if unit is None:
             return None
         self._leases.extend(unit, now + lease_s)

@@ -17,6 +17,7 @@ from .choice import Selection, kind_told
 from .index_port import IndexPort
 from .journal import Entry
 from .lane import Lane
+from .lease_terms import LeaseTerms
 from .leases import Leases, retry_pause_s
 from .position import Position
 from .record import GroupRecord, SetAsidePath
@@ -215,10 +216,9 @@ class Delivery:
             self._leases.add(rest, now, unit.failures)
         return unit
 
-    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"", once: int = 0, peer: bytes = b"") -> None:
-        """The unit is handed to a worker until `due`; pulled ahead for the one on this connection, if `ahead` names one. `once`,
-        `peer`: as of `Leases.lease`."""
-        self._leases.lease(unit, due, worker, ahead, once, peer)
+    def lease(self, unit: Unit, terms: LeaseTerms) -> None:
+        """The unit is handed to a worker."""
+        self._leases.lease(unit, terms)
         self.position.lease(unit)
 
     # -- how units end

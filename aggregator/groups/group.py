@@ -19,6 +19,7 @@ from .delivery import Delivery
 from .events import Events
 from .index_port import IndexPort
 from .journal import Entry, GroupChanged, UnitGone
+from .lease_terms import LeaseTerms
 from .leases import Leases
 from .record import GroupRecord, GroupRow
 from .standing import Standing
@@ -229,32 +230,20 @@ class Group:
 
     # -- handing out
 
-    def pull(
-        self,
-        index: IndexPort,
-        now: float,
-        limit: int,
-        lease_s: float,
-        leases_max: int,
-        worker: str,
-        ahead: bytes = b"",
-        once: int = 0,
-        peer: bytes = b"",
-    ) -> GroupBatch | NoBatch:
-        """The next batch, leased to `worker` until now + lease_s; or why there is none.
-
-        With `ahead`, the key of the worker's connection, it is pulled ahead: until it is extended, `take_back_ahead` may give it
-        to somebody else, and the end of its lease is no failure. Nothing of this kind is `fresh`. `once`, `peer`: the
-        number of the pull, 0 if it has none, and the connection on which it came, for `Batches.take_back_repeated`.
+    def pull(self, index: IndexPort, now: float, limit: int, terms: LeaseTerms, leases_max: int) -> GroupBatch | NoBatch:
+        """The next batch, leased on these terms; or why there is none. Nothing that is pulled ahead is `fresh`.
 
         At most `limit` rows, each path once, no path that is on lease. O(1) amortised a row.
+
+        Args:
+            leases_max: with as many batches on lease there is none.
         """
         self._unfinished = False
         why = self._stopped(index, now)
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
-            return NoBatch.FRESH if ahead else self._pull_fresh(index, now, lease_s, worker, once, peer)
+            return NoBatch.FRESH if terms.ahead else self._pull_fresh(index, now, terms)
         if self._leases.leased_count() >= leases_max:
             return NoBatch.LEASES
         if self._dry_at == index.tick and not self._leases.again():
@@ -267,7 +256,7 @@ class Group:
         self._dry_at = index.tick if whole else -1
         if unit is None:
             return NoBatch.EMPTY
-        self._delivery.lease(unit, now + lease_s, worker, ahead, once, peer)
+        self._delivery.lease(unit, terms)
         choice.pair()
         unit.take_moves(choice.moves)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
@@ -306,9 +295,7 @@ class Group:
             self.refresh("the index was built anew")
         return NoBatch.FRESH if self.state is not GroupState.ACTIVE and self._leases.leased_count() else None
 
-    def _pull_fresh(
-        self, index: IndexPort, now: float, lease_s: float, worker: str, once: int, peer: bytes
-    ) -> GroupBatch | NoBatch:
+    def _pull_fresh(self, index: IndexPort, now: float, terms: LeaseTerms) -> GroupBatch | NoBatch:
         if not self._leases.again():
             unit = Unit(0, [], fresh=self.reason)
         elif self._leases.first_due(now) is not None:
@@ -316,7 +303,7 @@ class Group:
         else:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
-        self._delivery.lease(unit, now + lease_s, worker, once=once, peer=peer)
+        self._delivery.lease(unit, terms)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, Events([Fresh(index.tick, self.reason)]), True)
 
     # -- what became of it; of all else about batches see `batches`

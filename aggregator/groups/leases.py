@@ -21,6 +21,7 @@ from .journal import (
     UnitGone,
     UnitsGone,
 )
+from .lease_terms import LeaseTerms
 from .unit import Part, Unit
 
 #: Batches of a group that ended without an ack and are remembered with the reason; an ack of an older one is refused too.
@@ -136,16 +137,15 @@ class Leases:
 
     # -- what happens to them
 
-    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"", once: int = 0, peer: bytes = b"") -> None:
-        """The unit is handed to a worker, under a new number. `ahead`: it is pulled ahead, for the worker on this connection.
-        `once`, `peer`: the number of its pull (0: it has none), and the connection on which it came."""
-        unit.lease(self._number(), due, worker, ahead, once, peer)
+    def lease(self, unit: Unit, terms: LeaseTerms) -> None:
+        """The unit is handed to a worker, under a new number."""
+        unit.lease(self._number(), terms)
         self._leased[unit.number] = unit
-        if ahead:
+        if terms.ahead:
             self._ahead[unit.number] = unit
-        if once:
-            self._once[once] = unit
-        self._expiry = min(self._expiry, due)
+        if terms.once:
+            self._once[terms.once] = unit
+        self._expiry = min(self._expiry, terms.due)
         self._journal.append(UnitChanged(unit))
 
     def _number(self) -> int:

@@ -9,6 +9,8 @@ from zlib import crc32
 
 from shardwatch.shard.compiled.choice import native
 
+from .lease_terms import LeaseTerms
+
 
 def sums(keys: Sequence[bytes], /) -> bytes:
     """crc32 of each key, one after the other. Has a native twin (`shard.compiled`)."""
@@ -80,8 +82,8 @@ class Unit:
         #: The number of the pull that was handed it (0: that has none), and the connection on which it came; that is not on disk.
         self.once = once
         self.peer = b""
-        #: Not empty: it is on lease, but pulled ahead. The worker on this connection has not begun it, and it may be taken back.
-        self.ahead = b""
+        #: It is on lease, but pulled ahead: its worker has not begun it, and it may be taken back.
+        self.ahead = False
         #: Why it failed last.
         self.reason = reason
         #: Not empty: the one event "forget everything", and why.
@@ -107,13 +109,13 @@ class Unit:
         self.failures += 1
         self.reason = reason
 
-    def lease(self, number: int, due: float, worker: str, ahead: bytes, once: int, peer: bytes) -> None:
-        self.number, self.due, self.worker, self.leased, self.ahead = number, due, worker, True, ahead
-        self.once, self.peer = once, peer
+    def lease(self, number: int, terms: LeaseTerms) -> None:
+        self.number, self.due, self.worker, self.leased, self.ahead = number, terms.due, terms.worker, True, terms.ahead
+        self.once, self.peer = terms.once, terms.peer
 
     def begin(self) -> None:
         """Its worker has begun it."""
-        self.ahead = b""
+        self.ahead = False
 
     def take_moves(self, moves: dict[int, int]) -> None:
         """What its events say, once they are made."""
@@ -125,7 +127,7 @@ class Unit:
 
     def give_back(self, due: float) -> None:
         """It may be handed out again at `due`."""
-        self.due, self.leased, self.worker, self.ahead = due, False, "", b""
+        self.due, self.leased, self.worker, self.ahead = due, False, "", False
         self.once, self.peer = 0, b""
         for part in self.parts:
             part.forget_keys()

@@ -14,6 +14,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..groups.batch import GroupBatch, NoBatch
 from ..groups.group import Group
 from ..groups.index_port import IndexPort
+from ..groups.lease_terms import LeaseTerms
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from .call import Call, Fields, LeaseName
@@ -106,13 +107,10 @@ class HandingOut:
 
     def _lease(self, group: Group, pull: OpenPull, now: float, limit: int) -> GroupBatch | NoBatch:
         request = pull.request
-        leased_s = lease_s(self._settings, request.lease_ms)
-        peer = pull.call.envelope[0]
-        ahead = peer if request.ahead else b""
-        found = group.pull(
-            self._index, now, limit, leased_s, self._settings.leases_max, request.worker, ahead, request.once or 0, peer
-        )
-        if ahead and isinstance(found, GroupBatch):
+        due = now + lease_s(self._settings, request.lease_ms)
+        terms = LeaseTerms(due, request.worker, pull.call.envelope[0], request.once or 0, request.ahead)
+        found = group.pull(self._index, now, limit, terms, self._settings.leases_max)
+        if terms.ahead and isinstance(found, GroupBatch):
             self._ahead.add(group.name)
         return found
 

@@ -11,6 +11,7 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.groups.store import GroupStore, boot_id
 from shardwatch.aggregator.protocol.messages import RefusedError
 from shardwatch.shard.contract.errors import ShardwatchError
@@ -24,11 +25,11 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     index.put(b"/r/a")
     index.put(b"/r/b", lane=2)
     index.put(b"/r/bad")
-    batches = [group.pull(index, 0.0, 1, 10.0, 9, "w") for _ in range(3)]
+    batches = [group.pull(index, 0.0, 1, LeaseTerms(10.0, "w"), 9) for _ in range(3)]
     assert all(isinstance(b, GroupBatch) for b in batches)
     group.batches.nack(index, 3, 0.0, "no")
     index.put(b"/r/a", size=2)
-    group.pull(index, 0.0, 1, 10.0, 9, "w")
+    group.pull(index, 0.0, 1, LeaseTerms(10.0, "w"), 9)
     store = GroupStore(tmp_path / "groups.db", boot="b")
     store.write(group)
     store.commit()

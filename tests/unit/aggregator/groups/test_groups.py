@@ -14,6 +14,7 @@ from told_index import ToldIndex
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
 from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
 from shardwatch.aggregator.groups.unit import Part, Unit
 from shardwatch.aggregator.protocol.bounds import ACK_TICKS_MAX, REQUEST_BYTES_MAX
@@ -29,13 +30,13 @@ def made(index: ToldIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group
 
 
 def pull(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> GroupBatch:
-    found = group.pull(index, now, limit, 10.0, leases, "w")
+    found = group.pull(index, now, limit, LeaseTerms(now + 10.0, "w"), leases)
     assert isinstance(found, GroupBatch), found
     return found
 
 
 def why(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> str:
-    found = group.pull(index, now, limit, 10.0, leases, "w")
+    found = group.pull(index, now, limit, LeaseTerms(now + 10.0, "w"), leases)
     assert isinstance(found, str), found
     return found
 
@@ -270,7 +271,7 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: ToldIndex) -> No
     group = made(index, attempts_max=2)
     now, done = 0.0, []
     for _ in range(50):
-        found = group.pull(index, now, 100, 10.0, 64, "w")
+        found = group.pull(index, now, 100, LeaseTerms(now + 10.0, "w"), 64)
         now += 1.0
         if isinstance(found, str):
             continue
@@ -566,7 +567,7 @@ def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> 
     other, group, reset = made(index), made(index), made(index)
     for n in range(LOOKED_MAX + 10):
         index.put(b"/r/%d" % n)
-    while isinstance(batch := other.pull(index, 0.0, 10_000, 10.0, 64, "w"), GroupBatch):
+    while isinstance(batch := other.pull(index, 0.0, 10_000, LeaseTerms(10.0, "w"), 64), GroupBatch):
         other.ack(index, batch.number, 0.0)
     for n in range(LOOKED_MAX + 10):
         index.remove(b"/r/%d" % n)

@@ -12,6 +12,7 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.index.holders import ALL, Holders, loaded, stored
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.protocol.messages import Event
@@ -62,7 +63,7 @@ class Tree:
 
     def pull(self, group: Group, limit: int = 1000) -> Told:
         """One batch, acked; [] where there is none."""
-        while isinstance(batch := group.pull(self.index.backlog, 0.0, limit, 10.0, 64, "w"), str):
+        while isinstance(batch := group.pull(self.index.backlog, 0.0, limit, LeaseTerms(10.0, "w"), 64), str):
             if not group.unfinished:
                 return []
         assert isinstance(batch, GroupBatch)
@@ -88,7 +89,7 @@ def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
     group.batches.expire(tree.index.backlog, now)
     told: Told = []
     while True:
-        found = group.pull(tree.index.backlog, now, 1000, 10.0, 64, "w")
+        found = group.pull(tree.index.backlog, now, 1000, LeaseTerms(now + 10.0, "w"), 64)
         if isinstance(found, GroupBatch):
             told += [(e.event_type, e.path.removeprefix("/r/")) for e in found.events if isinstance(e, Event)]
             group.ack(tree.index.backlog, found.number, now)
@@ -98,7 +99,7 @@ def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
 
 def _leased(tree: Tree, group: Group) -> GroupBatch:
     """A batch that nobody acks."""
-    batch = group.pull(tree.index.backlog, 0.0, 1000, 10.0, 64, "w")
+    batch = group.pull(tree.index.backlog, 0.0, 1000, LeaseTerms(10.0, "w"), 64)
     assert isinstance(batch, GroupBatch)
     return batch
 
@@ -284,7 +285,7 @@ def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -
     index.reopen()
     group.attach(index)
     change(index, b"/r/a")
-    found = group.pull(index, 0.0, 10, 10.0, 64, "w")
+    found = group.pull(index, 0.0, 10, LeaseTerms(10.0, "w"), 64)
     told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, GroupBatch) else []
     assert told == (["created"] if change is ToldIndex.put else [])
 
@@ -300,7 +301,7 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
     for one in groups:
         tree.drain(one)
     tree.remove("a")
-    assert isinstance(group.pull(tree.index.backlog, 0.0, 10, 10.0, 64, "w"), GroupBatch)  # a lease that nobody acks
+    assert isinstance(group.pull(tree.index.backlog, 0.0, 10, LeaseTerms(10.0, "w"), 64), GroupBatch)  # a lease that nobody acks
     for one in groups[1:]:
         assert tree.drain(one) == [("deleted", "a")]
     if restart:
@@ -308,7 +309,7 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
     tree.write("a")
     tree.remove("a")
     group.batches.expire(tree.index.backlog, 20.0)
-    while isinstance(batch := group.pull(tree.index.backlog, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
+    while isinstance(batch := group.pull(tree.index.backlog, 100.0, 10, LeaseTerms(110.0, "w"), 64), str) and group.unfinished:
         pass
     assert isinstance(batch, GroupBatch)
     assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]
@@ -321,7 +322,7 @@ def test_what_is_on_lease_is_held_although_a_seek_back_comes_to_it_again(tree: T
     group = tree.group()
     batch = _leased(tree, group)
     group.seek(tree.index.backlog, 0)
-    assert group.pull(tree.index.backlog, 0.0, 1000, 10.0, 64, "w") == "empty"
+    assert group.pull(tree.index.backlog, 0.0, 1000, LeaseTerms(10.0, "w"), 64) == "empty"
     _attached(tree, group, restart)
     if end == "ack":
         group.ack(tree.index.backlog, batch.number, 0.0)
@@ -430,6 +431,6 @@ def test_a_priority_that_a_seek_forward_gave_up_unmet() -> None:
     assert group.seek(index, index.tick)
     index.remove(b"/r/b")
     index.put(b"/r/c", lane=5)
-    found = group.pull(index, 0.0, 10, 10.0, 64, "w")
+    found = group.pull(index, 0.0, 10, LeaseTerms(10.0, "w"), 64)
     assert isinstance(found, GroupBatch)
     assert [(e.event_type, e.path) for e in found.events if isinstance(e, Event)] == [("created", "/r/c")]

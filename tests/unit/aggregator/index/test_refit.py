@@ -11,6 +11,7 @@ from entries import Entry, seen
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.index.opening import open_index, refit, refitted
 from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.intake.receive import Receiver
@@ -78,7 +79,7 @@ class Service:
         return group
 
     def pull(self, group: Group) -> Told:
-        batch = group.pull(self.index.backlog, 0.0, 1000, 10.0, 64, "w")
+        batch = group.pull(self.index.backlog, 0.0, 1000, LeaseTerms(10.0, "w"), 64)
         if not isinstance(batch, GroupBatch):
             return []
         group.ack(self.index.backlog, batch.number, 0.0)
@@ -269,7 +270,7 @@ def test_a_file_in_place_of_a_directory_that_is_no_event_any_more(service: Servi
     """A mirror that goes by paths alone is told first that the directory is gone."""
     service.again(directories=False)
     service.list(b"/r", file(b"a.json"), file(b"b.json"), file(b"d"))
-    batch = told_of_directories.pull(service.index.backlog, 0.0, 1000, 10.0, 64, "w")
+    batch = told_of_directories.pull(service.index.backlog, 0.0, 1000, LeaseTerms(10.0, "w"), 64)
     assert isinstance(batch, GroupBatch)
     events = [(e.event_type, e.path, e.is_directory) for e in batch.events if isinstance(e, Event)]
     assert events[0] == ("deleted", "/r/d", True)
