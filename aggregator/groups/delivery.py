@@ -15,7 +15,7 @@ from typing import Final
 from ..index.row import Row
 from .choice import Selection, kind_told
 from .index_port import IndexPort
-from .journal import Entry
+from .journal import Journal
 from .lane import Lane
 from .lease_terms import LeaseTerms
 from .leases import Leases, retry_pause_s
@@ -39,7 +39,7 @@ class Delivery:
         attempts_max: failures after which a batch is handed out in pieces, and a lone path set aside.
     """
 
-    def __init__(self, journal: list[Entry], record: GroupRecord, leases: Leases, attempts_max: int) -> None:
+    def __init__(self, journal: Journal, record: GroupRecord, leases: Leases, attempts_max: int) -> None:
         row = record.row
         #: The group's place in the `held` of rows.
         self.bit = row.bit

@@ -18,7 +18,7 @@ from .batches import Batches
 from .delivery import Delivery
 from .events import Events
 from .index_port import IndexPort
-from .journal import Entry, GroupChanged, UnitGone
+from .journal import GroupChanged, Journal
 from .lease_terms import LeaseTerms
 from .leases import Leases
 from .record import GroupRecord, GroupRow
@@ -60,9 +60,10 @@ class Group:
         self.state = GroupState(row.state)
         self.reason = row.reason
         self.incarnation = row.incarnation
-        self._journal: list[Entry] = []
-        self._leases = Leases(self._journal, row.next_number, row.ended_floor, record.units, record.ended)
-        self._delivery = Delivery(self._journal, record, self._leases, attempts_max)
+        #: What must become durable of it; whoever changes a group leaves it here.
+        self.journal = Journal()
+        self._leases = Leases(self.journal, row.next_number, row.ended_floor, record.units, record.ended)
+        self._delivery = Delivery(self.journal, record, self._leases, attempts_max)
         self._position = self._delivery.position
         self.batches = Batches(row.token, self._leases, self._delivery)
         self._unfinished = False
@@ -105,23 +106,9 @@ class Group:
             begun=self._delivery.begun,
         )
 
-    def has_changed(self) -> bool:
-        """Whether anything must be made durable."""
-        return bool(self._journal)
-
-    def has_only_acked(self) -> bool:
-        """Whether all that must be made durable is that batches are done. If it is lost, they come again."""
-        return all(type(entry) is UnitGone for entry in self._journal)
-
-    def take_journal(self) -> list[Entry]:
-        """What must be made durable since this was called last. Whoever takes it writes it."""
-        entries = self._journal.copy()
-        self._journal.clear()
-        return entries
-
     def store_row(self) -> None:
         """The group's own row is written with the journal."""
-        self._journal.append(GroupChanged())
+        self.journal.note(GroupChanged())
 
     # -- its life
 

@@ -1,11 +1,12 @@
-"""The changes of a group that must become durable: its parts leave entries in its journal, in order, and `store` writes
-them. Pure.
+"""The changes of a group that must become durable: its parts note them in its journal, in order, and `store` writes them. Pure.
 
 An entry names a row of `groups.db` that is to be written or removed. Units and lanes are written in the state that they
 have when the journal is written. So whatever changes one of them adds another entry.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -115,3 +116,31 @@ RowEntry = (
     | PathsTakenBack
 )
 Entry = GroupChanged | RowEntry
+
+
+class Journal:
+    """What must become durable of one group, in the order in which it happened."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def note(self, entry: Entry) -> None:
+        self._entries.append(entry)
+
+    def note_all(self, entries: Iterable[Entry]) -> None:
+        """Notes them in their order."""
+        self._entries += entries
+
+    def has_only_acks(self) -> bool:
+        """Whether it says nothing but that batches are done. If that is lost, they come again."""
+        return all(type(entry) is UnitGone for entry in self._entries)
+
+    def take(self) -> list[Entry]:
+        """What was noted since this was called last. Whoever takes it writes it."""
+        entries, self._entries = self._entries, []
+        return entries

@@ -13,8 +13,8 @@ from typing import Final
 from .journal import (
     BatchEnded,
     BatchForgotten,
-    Entry,
     GroupChanged,
+    Journal,
     LeaseBegun,
     LeaseMoved,
     UnitChanged,
@@ -55,7 +55,7 @@ class Leases:
     """
 
     def __init__(
-        self, journal: list[Entry], next_number: int, ended_floor: int, units: Iterable[Unit], ended: Mapping[int, str]
+        self, journal: Journal, next_number: int, ended_floor: int, units: Iterable[Unit], ended: Mapping[int, str]
     ) -> None:
         self._journal = journal
         self.next_number = next_number
@@ -146,19 +146,19 @@ class Leases:
         if terms.once:
             self._once[terms.once] = unit
         self._expiry = min(self._expiry, terms.due)
-        self._journal.append(UnitChanged(unit))
+        self._journal.note(UnitChanged(unit))
 
     def _number(self) -> int:
         self.next_number += 1
         if self.next_number > self.reserved:
             self.reserved = self.next_number + NUMBERS_RESERVED
-            self._journal.append(GroupChanged())
+            self._journal.note(GroupChanged())
         return self.next_number - 1
 
     def extend(self, unit: Unit, due: float) -> None:
         unit.move_due(due)
         self._expiry = min(self._expiry, due)
-        self._journal.append(LeaseBegun(unit.number, due, unit.worker) if unit.ahead else LeaseMoved(unit.number, due))
+        self._journal.note(LeaseBegun(unit.number, due, unit.worker) if unit.ahead else LeaseMoved(unit.number, due))
         self._begin(unit)
 
     def _begin(self, unit: Unit) -> None:
@@ -170,7 +170,7 @@ class Leases:
         for unit in self._leased.values():
             unit.move_due(unit.due + by)
             if not unit.ahead:
-                self._journal.append(LeaseMoved(unit.number, unit.due))
+                self._journal.note(LeaseMoved(unit.number, unit.due))
         self._expiry += by
 
     def make_due(self, now: float) -> None:
@@ -182,12 +182,12 @@ class Leases:
     def acked(self, unit: Unit) -> None:
         """A unit on lease is done."""
         self._take_off(unit)
-        self._journal.append(UnitGone(unit.number))
+        self._journal.note(UnitGone(unit.number))
 
     def shrunk(self, unit: Unit) -> None:
         """A unit on lease has fewer rows than before: its worker has begun it."""
         self._begin(unit)
-        self._journal.append(UnitChanged(unit))
+        self._journal.note(UnitChanged(unit))
 
     def split(self, unit: Unit, parts: list[Part]) -> Unit:
         """A unit of its own, not on lease, of rows that were taken out of one. What becomes of it is for the caller to say:
@@ -217,22 +217,22 @@ class Leases:
 
     def _remember(self, number: int, reason: str) -> None:
         self._ended[number] = reason
-        self._journal.append(BatchEnded(number, reason))
+        self._journal.note(BatchEnded(number, reason))
         if len(self._ended) > ENDED_MAX:
             first = next(iter(self._ended))
             del self._ended[first]
             self.ended_floor = max(self.ended_floor, first + 1)
-            self._journal += [BatchForgotten(first), GroupChanged()]
+            self._journal.note_all([BatchForgotten(first), GroupChanged()])
 
     def give_back(self, unit: Unit, due: float) -> None:
         """A unit that is not on lease is to be handed out again, at `due` or later."""
         unit.give_back(due)
         heapq.heappush(self._again, unit)
-        self._journal.append(UnitChanged(unit))
+        self._journal.note(UnitChanged(unit))
 
     def drop(self, unit: Unit) -> None:
         """A unit whose lease has ended is not handed out again as it is."""
-        self._journal.append(UnitGone(unit.number))
+        self._journal.note(UnitGone(unit.number))
 
     def add(self, parts: list[Part], due: float, failures: int = 0) -> None:
         """A new unit that is to be handed out at `due` or later."""
@@ -241,7 +241,7 @@ class Leases:
     def take_first(self) -> Unit:
         """Removes the unit that is to be handed out again first, and gives it."""
         unit = heapq.heappop(self._again)
-        self._journal.append(UnitGone(unit.number))
+        self._journal.note(UnitGone(unit.number))
         return unit
 
     def give_up(self, lane: int, low: int) -> None:
@@ -249,7 +249,7 @@ class Leases:
         for unit in self._again:
             if lane in unit.low:
                 unit.give_up(lane, low)
-                self._journal.append(UnitChanged(unit) if unit.low else UnitGone(unit.number))
+                self._journal.note(UnitChanged(unit) if unit.low else UnitGone(unit.number))
         self._again = [unit for unit in self._again if unit.low or unit.fresh]
         heapq.heapify(self._again)
 
@@ -258,7 +258,7 @@ class Leases:
         for number in self._leased:
             self._remember(number, reason)
         self._leased, self._ahead, self._once, self._again = {}, {}, {}, []
-        self._journal.append(UnitsGone())
+        self._journal.note(UnitsGone())
 
     # -- for people
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from .journal import Entry, LaneChanged, LanesGone, RowHeld, RowReleased
+from .journal import Journal, LaneChanged, LanesGone, RowHeld, RowReleased
 from .lane import Lane
 from .unit import Unit
 
@@ -17,7 +17,7 @@ class Position:
         base_handed: ticks up to it count as handed out there.
     """
 
-    def __init__(self, journal: list[Entry], base_scan: int, base_handed: int, lanes: Mapping[int, Lane]) -> None:
+    def __init__(self, journal: Journal, base_scan: int, base_handed: int, lanes: Mapping[int, Lane]) -> None:
         self._journal = journal
         self.base_scan = base_scan
         self.base_handed = base_handed
@@ -73,7 +73,7 @@ class Position:
     def forget(self) -> None:
         """Every lane begins anew, from the base."""
         self._lanes = {}
-        self._journal.append(LanesGone())
+        self._journal.note(LanesGone())
 
     def replace(self, lanes: Mapping[int, Lane]) -> None:
         self._lanes = dict(lanes)
@@ -82,7 +82,7 @@ class Position:
 
     def changed(self, number: int) -> None:
         """The lane is stored."""
-        self._journal.append(LaneChanged(number, self.lane(number)))
+        self._journal.note(LaneChanged(number, self.lane(number)))
 
     def seek(self, number: int, tick: int, low: int) -> None:
         """The scan of the lane goes on from `tick`; what is held with a tick later than `low` waits no more."""
@@ -100,14 +100,14 @@ class Position:
             before = self.lane(number).hold(key, tick)
             if before is not None:
                 self._released(number, [before])
-            self._journal.append(RowHeld(number, tick))
+            self._journal.note(RowHeld(number, tick))
 
     def take_late(self, number: int, count: int) -> None:
         """The first held rows of the lane whose path has become free wait no more."""
         self._released(number, self.lane(number).take_late(count))
 
     def _released(self, number: int, ticks: Iterable[int]) -> None:
-        self._journal += [RowReleased(number, tick) for tick in ticks]
+        self._journal.note_all([RowReleased(number, tick) for tick in ticks])
 
     # -- paths on lease
 

@@ -178,8 +178,8 @@ class Registry:
         are done. A worker that was not answered yet asks again after a crash, and a batch that nobody acknowledges again by then
         is handed out again.
         """
-        changed = [group for group in self._dirty.values() if group.has_changed()]
-        if self._dropped or not changed or not all(group.has_only_acked() for group in changed):
+        changed = [group.journal for group in self._dirty.values() if group.journal]
+        if self._dropped or not changed or not all(journal.has_only_acks() for journal in changed):
             return False
         self._put_off_until = min(self._put_off_until, self._now + PUT_OFF_S)
         return self._now < self._put_off_until
@@ -196,7 +196,7 @@ class Registry:
             for key in dropped:
                 self._store.drop(key)
             for group in dirty.values():
-                if group.key not in dropped and group.has_changed():
+                if group.key not in dropped and group.journal:
                     self._store.write(group, wall)
             self._store.commit()
         except sqlite3.Error as error:

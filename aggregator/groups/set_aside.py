@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from .journal import Entry, PathSetAside, PathsTakenBack, PathTakenBack
+from .journal import Journal, PathSetAside, PathsTakenBack, PathTakenBack
 from .record import SetAsidePath
 
 
 class SetAside:
     """All of one group. Every method that changes something leaves it in `journal`."""
 
-    def __init__(self, journal: list[Entry], paths: Iterable[SetAsidePath]) -> None:
+    def __init__(self, journal: Journal, paths: Iterable[SetAsidePath]) -> None:
         self._journal = journal
         self._paths = {path.key: path for path in paths}
 
@@ -31,12 +31,12 @@ class SetAside:
     def add(self, path: SetAsidePath, kind: str, output: str) -> None:
         """`kind` and `output`: those of a `DeadLetterRecord`."""
         self._paths[path.key] = path
-        self._journal.append(PathSetAside(path.key, path, kind, output))
+        self._journal.note(PathSetAside(path.key, path, kind, output))
 
     def take_back(self, key: bytes) -> None:
         """The path is handed out again. Idempotent."""
         if self._paths.pop(key, None) is not None:
-            self._journal.append(PathTakenBack(key))
+            self._journal.note(PathTakenBack(key))
 
     def take_back_at(self, places: Collection[bytes] | None) -> list[SetAsidePath]:
         """`take_back`s what is at one of these paths or below it; None: everything. Gives what was taken."""
@@ -47,7 +47,7 @@ class SetAside:
 
     def clear(self) -> None:
         self._paths = {}
-        self._journal.append(PathsTakenBack())
+        self._journal.note(PathsTakenBack())
 
     def describe(self, listed_max: int) -> list[dict[str, object]]:
         """The first of them, for `groups` and `status`."""

@@ -138,12 +138,12 @@ class GroupStore:
 
         `wall`: when what is written happened, seconds since 1970.
         """
-        journal = group.take_journal()
-        if not journal:
+        entries = group.journal.take()
+        if not entries:
             return
         self._begin()
         row_changed = False
-        for entry in journal:
+        for entry in entries:
             if isinstance(entry, GroupChanged):
                 row_changed = True
             else:

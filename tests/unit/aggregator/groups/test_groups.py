@@ -483,12 +483,12 @@ def test_a_peek_moves_nothing(index: ToldIndex) -> None:
     """Two peeks and a pull see the same; no lease is made."""
     index.put(b"/r/a")
     group = made(index)
-    group.take_journal()
+    group.journal.take()
     one, two = group.peek(index, 0.0, 10), group.peek(index, 0.0, 10)
     assert isinstance(one, GroupBatch)
     assert one == two
     assert one.number == 0
-    assert not group.has_changed()
+    assert not group.journal
     assert pull(group, index).events == one.events
 
 
