@@ -8,7 +8,11 @@ One group is made of these, which are pure:
 - `position`: how far it has come, in all lanes.
 - `lane`: how far it has come in one lane, and which rows wait there for a path on lease.
 - `lease_terms`: to whom a batch is leased, and until when.
-- `leases`: which batches are on lease, which are to be handed out again, and how the others ended.
+- `units`: all its units: those of the next three.
+- `leases`: which batches are on lease.
+- `redeliveries`: which are to be handed out again, and when.
+- `ended`: how those ended that were not acked.
+- `unit_numbers`: their numbers, none of which is given twice.
 - `unit`: rows that go together: a batch on lease, or one that is to be handed out again.
 - `set_aside`: paths that failed too often.
 - `standing`: what the group was told of one row, or owes about it.

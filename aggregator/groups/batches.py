@@ -12,8 +12,8 @@ from shardwatch.shard.contract.input.shown import shown
 from ..protocol.messages import RefusedError
 from .delivery import Delivery
 from .index_port import IndexPort
-from .leases import Fate, Leases
 from .unit import Unit
+from .units import Fate, Units
 
 
 class Batches:
@@ -23,9 +23,9 @@ class Batches:
         token: what the ids of these batches begin with; those of another token are another group's.
     """
 
-    def __init__(self, token: str, leases: Leases, delivery: Delivery) -> None:
+    def __init__(self, token: str, units: Units, delivery: Delivery) -> None:
         self.token = token
-        self._leases = leases
+        self._units = units
         self._delivery = delivery
 
     def rename(self, token: str) -> None:
@@ -51,13 +51,13 @@ class Batches:
 
     def fate(self, number: int) -> Fate:
         """What has become of a batch."""
-        return self._leases.fate(number)
+        return self._units.fate(number)
 
     def end_acked(self, index: IndexPort, number: int, now: float) -> Unit | None:
         """The batch is done, and never handed out again. What it was; None if it was acked before. Raises RefusedError. For
         `Group.ack` alone: a group whose `fresh` batch is done begins then."""
         self.expire(index, now)
-        if self._leases.fate(number) is Fate.ACKED:
+        if self._units.fate(number) is Fate.ACKED:
             return None
         unit = self._on_lease(number)
         self._delivery.acked(index, unit)
@@ -68,7 +68,7 @@ class Batches:
         more) are ignored, and with the last row the batch is acked. Number of these rows; None if the batch was acked before.
         Raises RefusedError."""
         self.expire(index, now)
-        if self._leases.fate(number) is Fate.ACKED:
+        if self._units.fate(number) is Fate.ACKED:
             return None
         unit = self._on_lease(number)
         if unit.fresh:
@@ -78,7 +78,7 @@ class Batches:
     def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
         """The lease ends lease_s seconds from now, and what was pulled ahead has begun. Raises RefusedError."""
         self.expire(index, now)
-        self._leases.extend(self._on_lease(number), now + lease_s)
+        self._units.leases.extend(self._on_lease(number), now + lease_s)
 
     def nack(
         self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None, output: str = ""
@@ -117,7 +117,7 @@ class Batches:
     def take_back(self, batch_id: str, now: float, why: str) -> bool:
         """`release`s a batch that never reached its worker; False if it is not on lease any more."""
         token, _, number = batch_id.rpartition("-")
-        unit = self._leases.get(int(number)) if token == self.token else None
+        unit = self._units.leases.get(int(number)) if token == self.token else None
         if unit is None:
             return False
         self._delivery.give_back(unit, now, why)
@@ -126,7 +126,7 @@ class Batches:
     def take_back_repeated(self, worker: str, once: int, peer: bytes, now: float) -> bool:
         """`release`s what the pull of a worker with this number was handed on another connection, since it has come again: the
         reply to it was lost. Whether there was anything."""
-        unit = self._leases.handed_to(worker, once, peer)
+        unit = self._units.leases.handed_to(worker, once, peer)
         if unit is not None:
             self._delivery.give_back(unit, now, "its pull came again, since the reply to it was lost")
         return unit is not None
@@ -134,7 +134,7 @@ class Batches:
     def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
         """`release`s all batches of a worker. Number of them."""
         self.expire(index, now)
-        units = [unit for unit in self._leases.leased() if unit.worker == worker]
+        units = [unit for unit in self._units.leases if unit.worker == worker]
         for unit in units:
             self._delivery.give_back(unit, now, "it was released")
         return len(units)
@@ -142,7 +142,7 @@ class Batches:
     def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
         """`release`s batches that were pulled ahead, the oldest first: all, or at most so many; all, or those of these
         connections. Number of them."""
-        units = [unit for unit in self._leases.ahead() if peers is None or unit.peer in peers][:most]
+        units = [unit for unit in self._units.leases.ahead() if peers is None or unit.peer in peers][:most]
         for unit in units:
             self._delivery.give_back(unit, now, why)
         return len(units)
@@ -151,26 +151,26 @@ class Batches:
         """Begins what was pulled ahead on this connection, the oldest first: its lease ends lease_s seconds from now. Its number;
         None if there is nothing."""
         self.expire(index, now)
-        unit = next((unit for unit in self._leases.ahead() if unit.peer == peer), None)
+        unit = next((unit for unit in self._units.leases.ahead() if unit.peer == peer), None)
         if unit is None:
             return None
-        self._leases.extend(unit, now + lease_s)
+        self._units.leases.extend(unit, now + lease_s)
         return unit.number
 
     @property
     def has_ahead(self) -> bool:
         """Whether any batch is pulled ahead."""
-        return bool(self._leases.ahead())
+        return bool(self._units.leases.ahead())
 
     def _on_lease(self, number: int) -> Unit:
-        unit = self._leases.get(number)
+        unit = self._units.leases.get(number)
         if unit is not None:
             return unit
-        if self._leases.fate(number) is Fate.ACKED:
+        if self._units.fate(number) is Fate.ACKED:
             raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
         raise RefusedError(
             "lease_expired",
-            f"the batch is not on lease: {self._leases.why_ended(number)}",
+            f"the batch is not on lease: {self._units.ended.why(number)}",
             "drop it: its paths are handed out again; extend leases of long work, or raise lease_ms",
         )
 
@@ -182,14 +182,14 @@ class Batches:
 
     def reboot(self, now: float) -> None:
         """The machine was started anew: no worker is alive, and dates of then mean nothing."""
-        for unit in list(self._leases.leased()):
+        for unit in list(self._units.leases):
             self._delivery.give_back(unit, now, "the machine was started anew")
-        self._leases.make_due(now)
+        self._units.redeliveries.make_due(now)
 
     def shift(self, by: float) -> None:
         """All leases end later: the service could not answer for that long."""
-        self._leases.delay(by)
+        self._units.leases.delay(by)
 
     def next_due(self, now: float) -> float:
         """When there is something to do again: a lease ends, a unit becomes due. What is due already only lacks a pull."""
-        return self._leases.next_due(now)
+        return self._units.next_due(now)

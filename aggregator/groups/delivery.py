@@ -18,13 +18,16 @@ from .index_port import IndexPort
 from .journal import Journal
 from .lane import Lane
 from .lease_terms import LeaseTerms
-from .leases import Leases, retry_pause_s
 from .position import Position
 from .record import GroupRecord, SetAsidePath
 from .set_aside import SetAside
 from .standing import standing_of
 from .unit import Part, Unit
+from .units import Units
 
+#: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
+RETRY_S: Final = 0.2
+RETRY_S_MAX: Final = 30.0
 #: Rows of a lane that are read at a time to see whether anything is owed. Mostly the first one tells.
 OWED_MAX: Final = 1_000
 
@@ -35,11 +38,11 @@ class Delivery:
 
     Args:
         record: the group as it was stored.
-        leases: its units.
+        units: of the group.
         attempts_max: failures after which a batch is handed out in pieces, and a lone path set aside.
     """
 
-    def __init__(self, journal: Journal, record: GroupRecord, leases: Leases, attempts_max: int) -> None:
+    def __init__(self, journal: Journal, record: GroupRecord, units: Units, attempts_max: int) -> None:
         row = record.row
         #: The group's place in the `held` of rows.
         self.bit = row.bit
@@ -47,7 +50,7 @@ class Delivery:
         self.begun = row.begun
         self.position = Position(journal, row.base_scan, row.base_handed, record.lanes)
         self.set_aside = SetAside(journal, record.set_aside)
-        self._leases = leases
+        self._units = units
         self._attempts_max = attempts_max
 
     # -- where it is
@@ -76,18 +79,18 @@ class Delivery:
 
     def fence(self) -> None:
         """Paths that are on lease since before the last start are handed out to nobody else."""
-        self.position.fence(self._leases.leased())
+        self.position.fence(self._units.leases)
 
     def forget(self, reason: str) -> None:
         """Leases are revoked, and everything is pending."""
-        self._leases.revoke(reason)
+        self._units.revoke(reason)
         self.position.begin(0, 0)
         self.set_aside.clear()
 
     def collapse(self, reason: str) -> None:
         """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
         lanes = {n: Lane(self.cursor(n), lane.reached(), lane.skipped) for n, lane in self.position.lanes().items()}
-        self._leases.revoke(reason)
+        self._units.revoke(reason)
         self.position.forget()
         self.position.replace(lanes)
 
@@ -96,7 +99,7 @@ class Delivery:
         for number in self._lane_numbers(index):
             # Forward: everything pending up to `tick` is given up. Backward: the scan will meet it again.
             low = tick if tick < self.position.scan(number) else -1
-            self._leases.give_up(number, low)
+            self._units.redeliveries.give_up(number, low)
             self.position.seek(number, tick, low)
             self._tell_position(index, number)
             self.position.changed(number)
@@ -104,12 +107,12 @@ class Delivery:
 
     def cursor(self, number: int) -> int:
         """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
-        return self._leases.low(number, self.position.low(number)) - 1
+        return self._units.low(number, self.position.low(number)) - 1
 
     def has_passed(self, index: IndexPort, tick: int) -> bool:
         """Whether everything up to `tick` that the group is told of is on lease or acked. False also where that needs more than
         one look at a lane; a pull then has something to pass. O(lanes + held + failed batches)."""
-        if any(low <= tick for unit in self._leases.again() for low in unit.low.values()):
+        if any(low <= tick for unit in self._units.redeliveries for low in unit.low.values()):
             return False
         for number in index.lanes():
             lane = self.position.lanes().get(number)
@@ -123,12 +126,12 @@ class Delivery:
     def standing(self, row: Row, now: float) -> dict[str, object]:
         """See `standing_of`."""
         held = row.tick > self.begun and bool(row.held >> self.bit & 1)
-        return standing_of(row, self.position, self._leases, self.set_aside, held=held, now=now)
+        return standing_of(row, self.position, self._units, self.set_aside, held=held, now=now)
 
     def has_acknowledged(self, index: IndexPort, tick: int) -> bool:
         """Whether everything up to `tick` is acked or set aside, or is nothing that the group is told of. False also until a pull
         has passed more than OWED_MAX deletions in a row that the group is not told of."""
-        if any(low <= tick for unit in self._leases for low in unit.low.values()):
+        if any(low <= tick for unit in self._units for low in unit.low.values()):
             return False
         if any(held <= tick for _, ticks in self.position.held() for held in ticks):
             return False
@@ -153,7 +156,7 @@ class Delivery:
 
     def _unacked(self) -> Iterator[tuple[int, list[int]]]:
         """(lane, ticks) of all that the scan has passed and nobody has acknowledged."""
-        for unit in self._leases:
+        for unit in self._units:
             for part in unit.parts:
                 yield part.lane, part.ticks
         yield from self.position.held()
@@ -165,11 +168,11 @@ class Delivery:
     def choose(self, index: IndexPort, now: float, limit: int) -> Selection:
         """What comes next: a unit that is to be handed out again, else what is new. Nothing is taken yet; only units of which
         no row is left to be handed out are dropped."""
-        while (unit := self._leases.first_due(now)) is not None:
+        while (unit := self._units.redeliveries.first_due(now)) is not None:
             choice = Selection(self.bit, self.begun)
             if choice.again(index, unit, self.position.lane, limit):
                 return choice
-            self._leases.take_first()
+            self._units.redeliveries.take_first()
             self._pass(index, choice)
         choice = Selection(self.bit, self.begun)
         for number in index.lanes():
@@ -210,23 +213,23 @@ class Delivery:
 
     def _take_again(self, choice: Selection, now: float) -> Unit:
         """Takes a unit's first rows; what does not fit stays behind as a unit of its own."""
-        unit = self._leases.take_first()
+        unit = self._units.redeliveries.take_first()
         rest = unit.narrow(choice.parts, len(choice.events))
         if rest:
-            self._leases.add(rest, now, unit.failures)
+            self._units.redeliveries.add(rest, now, unit.failures)
         return unit
 
     def lease(self, unit: Unit, terms: LeaseTerms) -> None:
         """The unit is handed to a worker."""
-        self._leases.lease(unit, terms)
+        self._units.leases.lease(unit, terms)
         self.position.lease(unit)
 
     # -- how units end
 
     def acked(self, index: IndexPort, unit: Unit) -> None:
         """The unit is done."""
-        self._leases.acked(unit)
-        self.position.free(unit, self._leases.leased())
+        self._units.leases.acked(unit)
+        self.position.free(unit, self._units.leases)
         for part in unit.parts:
             index.holders.acknowledged(self.bit, part.lane, part.ticks)
 
@@ -237,23 +240,23 @@ class Delivery:
             unit.parts = done.parts
             self.acked(index, unit)
         elif done.parts:
-            self._leases.shrunk(unit)
-            self.position.free(done, self._leases.leased())
+            self._units.leases.shrunk(unit)
+            self.position.free(done, self._units.leases)
             for part in done.parts:
                 index.holders.acknowledged(self.bit, part.lane, part.ticks)
         return done.paths()
 
     def give_back(self, unit: Unit, now: float, why: str) -> None:
         """The unit is handed out again at once, and that does not count as a failure."""
-        self._leases.end(unit, why)
-        self.position.free(unit, self._leases.leased())
-        self._leases.give_back(unit, now)
+        self._units.leases.end(unit, why)
+        self.position.free(unit, self._units.leases)
+        self._units.redeliveries.give_back(unit, now)
 
     def nacked(
         self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None = None, output: str = ""
     ) -> float:
         """A worker says that the unit failed; the pause until it is handed out again, seconds."""
-        self._leases.end(unit, "it was nacked")
+        self._units.leases.end(unit, "it was nacked")
         return self._failed(index, unit, now, reason, retry_s, output)
 
     def nacked_some(
@@ -267,8 +270,8 @@ class Delivery:
             return self.nacked(index, unit, now, reason, retry_s, output)
         if not failed.parts:
             return 0.0
-        self._leases.shrunk(unit)
-        return self._failed(index, self._leases.split(unit, failed.parts), now, reason, retry_s, output)
+        self._units.leases.shrunk(unit)
+        return self._failed(index, self._units.split(unit, failed.parts), now, reason, retry_s, output)
 
     def _deletions_of(self, index: IndexPort, unit: Unit, ticks: Collection[int]) -> set[int]:
         """The ticks of the deletions that events `moved` with these ticks stand for. After a restart it is not known what the
@@ -281,10 +284,10 @@ class Delivery:
 
     def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
-        for unit in self._leases.end_expired(now):
+        for unit in self._units.leases.end_expired(now):
             if unit.ahead:
-                self.position.free(unit, self._leases.leased())
-                self._leases.give_back(unit, now)
+                self.position.free(unit, self._units.leases)
+                self._units.redeliveries.give_back(unit, now)
                 continue
             self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
 
@@ -292,7 +295,7 @@ class Delivery:
         """Hands out again what was set aside at these paths or below them; None: everything. Number of paths."""
         paths = self.set_aside.take_back_at(places)
         for path in paths:
-            self._leases.add([Part(path.lane, path.handed, [path.tick])], now)
+            self._units.redeliveries.add([Part(path.lane, path.handed, [path.tick])], now)
         return len(paths)
 
     def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
@@ -304,16 +307,16 @@ class Delivery:
 
     def _failed(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None, output: str = "") -> float:
         """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
-        self.position.free(unit, self._leases.leased())
+        self.position.free(unit, self._units.leases)
         unit.fail(reason)
         pause_s = retry_pause_s(unit.failures) if retry_s is None else retry_s
         if unit.failures < self._attempts_max or unit.fresh:
-            self._leases.give_back(unit, now + pause_s)
+            self._units.redeliveries.give_back(unit, now + pause_s)
             return pause_s
-        self._leases.drop(unit)
+        self._units.redeliveries.drop(unit)
         if unit.paths() > 1:
             for piece in unit.pieces():
-                self._leases.add([piece], now)
+                self._units.redeliveries.add([piece], now)
         else:
             self._set_path_aside(index, unit, output)
         return pause_s
@@ -325,3 +328,8 @@ class Delivery:
             path = SetAsidePath(part.lane, row.tick, part.handed, row.path, bool(row.directory), unit.failures, unit.reason)
             kind = "deleted" if not row.kind else kind_told(row, part, self.position.lane(part.lane), self.bit, self.begun)
             self.set_aside.add(path, kind, output)
+
+
+def retry_pause_s(failures: int) -> float:
+    """Seconds until a batch that has failed so often (once at least) is handed out again."""
+    return min(RETRY_S_MAX, RETRY_S * 2.0 ** min(failures - 1, 16))

@@ -20,10 +20,10 @@ from .events import Events
 from .index_port import IndexPort
 from .journal import GroupChanged, Journal
 from .lease_terms import LeaseTerms
-from .leases import Leases
 from .record import GroupRecord, GroupRow
 from .standing import Standing
 from .unit import Unit
+from .units import Units
 
 #: Failures after which a batch is handed out in pieces, and a lone path set aside, where nothing else is said.
 ATTEMPTS_MAX: Final = 5
@@ -62,10 +62,10 @@ class Group:
         self.incarnation = row.incarnation
         #: What must become durable of it; whoever changes a group leaves it here.
         self.journal = Journal()
-        self._leases = Leases(self.journal, row.next_number, row.ended_floor, record.units, record.ended)
-        self._delivery = Delivery(self.journal, record, self._leases, attempts_max)
+        self._units = Units(self.journal, record)
+        self._delivery = Delivery(self.journal, record, self._units, attempts_max)
         self._position = self._delivery.position
-        self.batches = Batches(row.token, self._leases, self._delivery)
+        self.batches = Batches(row.token, self._units, self._delivery)
         self._unfinished = False
         #: The last tick of the index at which everything was handed out; -1: something may be left. Most pulls come right after
         #: an ack, when nothing is.
@@ -88,7 +88,7 @@ class Group:
 
     def row(self) -> GroupRow:
         """As `groups.db` has it."""
-        position, leases = self._position, self._leases
+        position, units = self._position, self._units
         return GroupRow(
             key=self.key,
             name=self.name,
@@ -100,8 +100,8 @@ class Group:
             incarnation=self.incarnation,
             base_scan=position.base_scan,
             base_handed=position.base_handed,
-            next_number=leases.reserved,
-            ended_floor=leases.ended_floor,
+            next_number=units.numbers.reserved,
+            ended_floor=units.ended.floor,
             bit=self.bit,
             begun=self._delivery.begun,
         )
@@ -231,9 +231,9 @@ class Group:
             return why
         if self.state is not GroupState.ACTIVE:
             return NoBatch.FRESH if terms.ahead else self._pull_fresh(index, now, terms)
-        if self._leases.leased_count() >= leases_max:
+        if len(self._units.leases) >= leases_max:
             return NoBatch.LEASES
-        if self._dry_at == index.tick and not self._leases.again():
+        if self._dry_at == index.tick and not self._units.redeliveries:
             return NoBatch.EMPTY
         choice = self._delivery.choose(index, now, limit)
         self._unfinished = choice.unfinished
@@ -271,7 +271,7 @@ class Group:
         found = self.peek(index, now, 1)
         if isinstance(found, NoBatch):
             return found
-        return NoBatch.LEASES if self._leases.leased_count() >= leases_max else NoBatch.TURN
+        return NoBatch.LEASES if len(self._units.leases) >= leases_max else NoBatch.TURN
 
     def _stopped(self, index: IndexPort, now: float) -> NoBatch | None:
         """Brings the group up to date; why nothing can be handed out whatever is pending, None if something can."""
@@ -280,13 +280,13 @@ class Group:
             return NoBatch.BASELINE
         if self.state is GroupState.ACTIVE and self.incarnation != index.incarnation:
             self.refresh("the index was built anew")
-        return NoBatch.FRESH if self.state is not GroupState.ACTIVE and self._leases.leased_count() else None
+        return NoBatch.FRESH if self.state is not GroupState.ACTIVE and len(self._units.leases) else None
 
     def _pull_fresh(self, index: IndexPort, now: float, terms: LeaseTerms) -> GroupBatch | NoBatch:
-        if not self._leases.again():
+        if not self._units.redeliveries:
             unit = Unit(0, [], fresh=self.reason)
-        elif self._leases.first_due(now) is not None:
-            unit = self._leases.take_first()
+        elif self._units.redeliveries.first_due(now) is not None:
+            unit = self._units.redeliveries.take_first()
         else:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
@@ -339,7 +339,7 @@ class Group:
             pending: rows that it has not come to yet.
             listed_max: paths set aside that are listed.
         """
-        again = list(self._leases.again())
+        leases, again = self._units.leases, self._units.redeliveries
         return {
             "name": self.name,
             "state": self.state.value,
@@ -348,8 +348,8 @@ class Group:
             "seen": self.seen,
             "cursor": self.low_water(index),
             "backlog": pending + self._position.held_count() + sum(unit.paths() for unit in again),
-            "leased": sum(unit.paths() for unit in self._leases.leased()),
-            "leases": self._leases.describe(self.batches.token, now),
+            "leased": sum(unit.paths() for unit in leases),
+            "leases": leases.describe(self.batches.token, now),
             "retrying": sum(unit.paths() for unit in again if unit.failures),
             "parked": self._delivery.set_aside.describe(listed_max),
             "parked_paths": len(self._delivery.set_aside),

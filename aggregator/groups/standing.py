@@ -8,10 +8,10 @@ from zlib import crc32
 
 from ..index.row import Row
 from .lane import Lane
-from .leases import Leases
 from .position import Position
 from .set_aside import SetAside
 from .unit import Unit
+from .units import Units
 
 
 class Standing(StrEnum):
@@ -39,7 +39,7 @@ class Standing(StrEnum):
 
 
 def standing_of(
-    row: Row, position: Position, leases: Leases, set_aside: SetAside, *, held: bool, now: float
+    row: Row, position: Position, units: Units, set_aside: SetAside, *, held: bool, now: float
 ) -> dict[str, object]:
     """`standing`, a `Standing`, and what else is known of it (docs/protocol.md). O(paths of the group's units).
 
@@ -51,7 +51,7 @@ def standing_of(
     key = row.path + b"/" if row.directory else row.path
     lane = position.lanes().get(number) or Lane(position.base_scan, position.base_handed)
     on_lease = key in lane.leased or crc32(key) in lane.fenced
-    unit = (_with(leases.leased(), number, tick) if on_lease else None) or _with(leases.again(), number, tick)
+    unit = (_with(units.leases, number, tick) if on_lease else None) or _with(units.redeliveries, number, tick)
     if unit is not None:
         return _of_unit(unit, now)
     waits = tick > lane.scan or tick in lane.held()

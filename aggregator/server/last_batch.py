@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..groups.group import Group
 from ..groups.index_port import IndexPort
-from ..groups.leases import Fate
+from ..groups.units import Fate
 
 
 class _Awaited(Struct):

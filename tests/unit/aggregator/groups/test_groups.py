@@ -13,9 +13,10 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
+from shardwatch.aggregator.groups.delivery import RETRY_S_MAX
+from shardwatch.aggregator.groups.ended import ENDED_MAX
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease_terms import LeaseTerms
-from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
 from shardwatch.aggregator.groups.unit import Part, Unit
 from shardwatch.aggregator.protocol.bounds import ACK_TICKS_MAX, REQUEST_BYTES_MAX
 from shardwatch.aggregator.protocol.messages import Ack, Event, Fresh, RefusedError

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told_index import ToldIndex
 
-from shardwatch.aggregator.groups.leases import NUMBERS_RESERVED
+from shardwatch.aggregator.groups.unit_numbers import NUMBERS_RESERVED
 from shardwatch.aggregator.protocol.bounds import REQUEST_BYTES_MAX
 from shardwatch.aggregator.server import barriers, pulls, roster
 
