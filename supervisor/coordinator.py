@@ -69,13 +69,15 @@ class Shards(Protocol):
     def remove(self, shard: str) -> bool: ...
 
 
-def reconcile(plan: Plan, shards: Shards) -> tuple[list[str], list[str]]:
+def reconcile(plan: Plan, shards: Shards, beat: Callable[[], None]) -> tuple[list[str], list[str]]:
     """Makes supervisord's list of shards the plan's. Returns what it added and what it removed; idempotent. A shard that is
-    stopped is started again if it was to be removed; one that an operator has stopped stays so."""
+    stopped is started again if it was to be removed; one that an operator has stopped stays so. `beat` shows that we live: each
+    removal may take some seconds."""
     states = {str(row["name"]): str(row["state"]) for row in shards.status() if row["group"] == GROUP}
     wanted = set(plan.shards())
-    removed = sorted(states.keys() - wanted)
+    removed = sorted(shard for shard in states.keys() - wanted if states[shard] != "STOPPING")  # that leaves already
     for shard in removed:
+        beat()
         shards.remove(shard)
     missing = sorted(shard for shard in wanted if states.get(shard, "STOPPED") in ("STOPPED", "STOPPING"))
     return [shard for shard in missing if shards.add(shard)], removed
@@ -112,7 +114,7 @@ def _keep(
     plan = without_next(layout, planned(layout, settings, lambda: _pids(proxy.shards), pulse))
     mounts, replans = Mounts(), Replans(settings.roots)
     if before is not None and before.generation != plan.generation:
-        _take_down(proxy.shards, before, plan)
+        _take_down(proxy.shards, before, plan, pulse.beat)
     _say_plan(plan)
     scales = Scales(layout, settings, lambda job: in_child(job, pulse))
 
@@ -127,7 +129,7 @@ def _keep(
     while not layout.reload.exists():
         try:
             if (now := time.monotonic()) >= reconcile_at:
-                added, removed = reconcile(plan, proxy.shards)  # type: ignore[arg-type]
+                added, removed = reconcile(plan, proxy.shards, pulse.beat)  # type: ignore[arg-type]
                 if added or removed:
                     log_line(f"added {added}, removed {removed}")
                 said = ""
@@ -330,7 +332,7 @@ def _generation(layout: Layout) -> int:
     return 0 if plan is None else plan.generation
 
 
-def _take_down(shards: Any, before: Plan, plan: Plan) -> None:
+def _take_down(shards: Any, before: Plan, plan: Plan, beat: Callable[[], None]) -> None:
     """Ends the shards that run with the plan of before and can't go on with this one, so that they are added again."""
     try:
         rows = [row for row in shards.status() if row["group"] == GROUP]
@@ -338,6 +340,7 @@ def _take_down(shards: Any, before: Plan, plan: Plan) -> None:
         return
     for row in (row for row in rows if part_change(row["name"], before, plan) is None):
         try:
+            beat()
             shards.remove(row["name"])
         except (*NO_ANSWER, xmlrpc.client.Fault) as error:
             log_line(f"{row['name']} runs with an older plan: {error}")

@@ -8,6 +8,7 @@
 - `renewals`: counts how often a program was started again because it had too much memory. Pure.
 - `pulse`: kills programs that hang.
 - `silence`: judges which programs hang. Pure.
+- `leaving`: takes programs out of their groups, also where the kernel keeps them or nobody waits for their end.
 - `map_entry`: what supervisord's loop asks of an entry in its socket map.
 - `wake`: wakes supervisord's loop when something is due.
 - `upkeep`: keeps the state directory complete, and ends the service when the directory is gone.

@@ -17,7 +17,7 @@ from typing import Any, Final
 from supervisor.http import NOT_DONE_YET
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
 from supervisor.process import Subprocess
-from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, getProcessStateDescription
+from supervisor.states import SupervisorStates, getProcessStateDescription
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -27,6 +27,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds, spawn, triggers
 from .first_plan import FirstPlan, Planner, forget_planner
+from .leaving import Leaving
 from .names import EXEC, GROUP, SHIP, WEB
 from .notify import Manager
 from .pulse import Pulses
@@ -60,12 +61,10 @@ class ShardsRPC:
         #: The plan that the titles of the shards are of.
         self._titled: tuple[int, int] | None = None
         self._titles: dict[str, str] = {}
-        #: Programs that are to be taken out of their group, by its name and their id. Whoever has asked for that may be gone
-        #: before they have ended, and nobody takes them out then.
-        self._leaving: dict[tuple[str, str], Subprocess] = {}
+        self._leaving = Leaving(supervisord)
         self._keep_through_reread()
         self._ensure_group()
-        triggers.add(supervisord, template, self._start_again)
+        triggers.add(supervisord, template, self._leaving.want_again)
         self._await_plan(terms_of(supervisord.options).planner)
 
     # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
@@ -79,7 +78,7 @@ class ShardsRPC:
         self._check(shard)
         if shard not in self._ensure_group().processes:
             self._add(shard)
-        elif not self._start_again(GROUP, shard):
+        elif not self._leaving.want_again(GROUP, shard):
             return False
         self._wake.kick()
         return True
@@ -88,24 +87,15 @@ class ShardsRPC:
         """Stop a shard and take it out of the group
 
         @param string shard   Id of the shard
-        @return boolean result  True once it is gone, False if it was not there
+        @return boolean result  True once it is gone, or was killed and the kernel keeps it, False if it was not there
         """
         self._check(shard)
-        group = self._ensure_group()
-        process = group.processes.get(shard)
-        if process is None:
+        if shard not in self._ensure_group().processes:
             return False
-        if process.state not in STOPPED_STATES:
-            process.stop()
-        self._leaving[GROUP, shard] = process
+        process = self._leaving.tell(GROUP, shard)
 
         def wait_until_gone() -> Any:
-            has_ended = process.state in STOPPED_STATES
-            if self._leaving.get((GROUP, shard)) is process:  # otherwise it is gone, or wanted again
-                if not has_ended:
-                    return NOT_DONE_YET
-                self._take_out(group, shard)
-            return True
+            return process is None or self._leaving.has_left(GROUP, shard, process) or NOT_DONE_YET
 
         wait_until_gone.delay = 0.05  # type: ignore[attr-defined]
         wait_until_gone.rpcinterface = self  # type: ignore[attr-defined]
@@ -116,20 +106,11 @@ class ShardsRPC:
 
         @param string group   exec, ship or web
         @param string name    Name of the program
-        @return boolean result  True once it is not there any more
+        @return boolean result  True once it is not there any more, or was killed and the kernel keeps it
         """
         self._check_state()
-        found = self._supervisord.process_groups.get(group) if group in (EXEC, SHIP, WEB) else None
-        if found is None or name not in found.processes:
-            return True
-        process = found.processes[name]
-        if process.state not in STOPPED_STATES:
-            if process.state != ProcessStates.STOPPING:
-                process.stop()
-            self._leaving[group, name] = process
-            return False
-        self._take_out(found, name)
-        return True
+        process = self._leaving.tell(group, name) if group in (EXEC, SHIP, WEB) else None
+        return process is None or self._leaving.has_left(group, name, process)
 
     def reread(self) -> bool:
         """Take over the files of the state directory that supervisord keeps in memory, and add programs that are new
@@ -140,7 +121,7 @@ class ShardsRPC:
         self._upkeep.remember()
         if use_choice(self._supervisord) != self._logged:
             self.relog()
-        triggers.add(self._supervisord, self._template, self._start_again)
+        triggers.add(self._supervisord, self._template, self._leaving.want_again)
         self._wake.kick()
         return True
 
@@ -177,42 +158,26 @@ class ShardsRPC:
         """
         self._check_state()
         self._give_titles()
-        now = time.time()
-        return [
-            {
-                "group": process.group.config.name if process.group is not None else "",
-                "name": id_of(process),
-                "title": _full_name(process),
-                "state": getProcessStateDescription(process.state),
-                "pid": process.pid,
-                "up_s": round(max(0.0, now - process.laststart), 3) if process.pid and process.laststart else 0.0,
-                **self._rearm.row(process),
-                "error": process.spawnerr or "",
-                "started": bool(process.laststart),
-                **self._pulses.row(process),
-            }
-            for process in self._processes()
-        ]
+        return [self._row(process) for process in self._processes()]
 
     # Inside.
 
-    def _take_out(self, group: Any, name: str) -> None:
-        """Forgets a program that has ended."""
-        self._leaving.pop((group.config.name, name), None)
-        process = group.processes.pop(name, None)
-        if process is not None:
-            group.config.process_configs.remove(process.config)
-
-    def _start_again(self, group: str, name: str) -> bool:
-        """Has a program that was to leave its group stay, and started again once it has ended. Returns whether it is one that was
-        to leave: who has asked for that did not wait until it had ended."""
-        process = self._leaving.pop((group, name), None)
-        if process is None or process is not self._supervisord.process_groups[group].processes.get(name):
-            return False
-        if process.state not in (ProcessStates.STOPPING, ProcessStates.STOPPED):  # an operator was quicker
-            return False
-        process.laststart = 0  # supervisord starts what is STOPPED and never ran
-        return True
+    def _row(self, process: Subprocess) -> dict[str, Any]:
+        now = time.time()
+        pulses = self._pulses.row(process)
+        return {
+            "group": process.group.config.name if process.group is not None else "",
+            "name": id_of(process),
+            "title": _full_name(process),
+            "state": getProcessStateDescription(process.state),
+            "pid": process.pid,
+            "up_s": round(max(0.0, now - process.laststart), 3) if process.pid and process.laststart else 0.0,
+            **self._rearm.row(process),
+            "error": process.spawnerr or "",
+            "started": bool(process.laststart),
+            **pulses,
+            "stuck_s": max(pulses["stuck_s"], self._leaving.stuck_s(process)),
+        }
 
     def _check_state(self) -> None:
         if self._options.mood < SupervisorStates.RUNNING:

@@ -62,18 +62,18 @@ class FakeShards:
 def test_reconcile() -> None:
     """Missing shards are added, others removed, other programs left alone; a second pass does nothing."""
     shards = FakeShards("s1", "old")
-    assert reconcile(PLAN, shards) == (["s0"], ["old"])
+    assert reconcile(PLAN, shards, lambda: None) == (["s0"], ["old"])
     assert sorted(shards.ids) == ["s0", "s1"]
-    assert reconcile(PLAN, shards) == ([], [])
+    assert reconcile(PLAN, shards, lambda: None) == ([], [])
 
 
 def test_a_shard_that_was_to_be_removed_is_started_again() -> None:
     """The predecessor was killed when it had asked for that. One that an operator has stopped stays so."""
     shards = FakeShards("s0", "s1")
     shards.leaving.add("s1")
-    assert reconcile(PLAN, shards) == (["s1"], [])
+    assert reconcile(PLAN, shards, lambda: None) == (["s1"], [])
     shards.stopped.add("s1")
-    assert reconcile(PLAN, shards) == ([], []) and shards.ids == ["s0", "s1"]
+    assert reconcile(PLAN, shards, lambda: None) == ([], []) and shards.ids == ["s0", "s1"]
 
 
 @pytest.mark.parametrize(
