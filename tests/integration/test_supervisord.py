@@ -608,7 +608,8 @@ def test_a_shard_that_the_kernel_keeps_holds_up_nobody(ground: Ground) -> None:
             for shard in ("s0", "s1"):
                 assert proxy.shards.remove(shard) is True
             assert proxy.shards.add("s0") is True
-            eventually(lambda: {row["name"] for row in proxy.shards.status() if row["stuck_s"]} == {"s0", "s1"})
+            rpc: Any = proxy
+            eventually(lambda: {row["name"] for row in rpc.shards.status() if row["stuck_s"]} == {"s0", "s1"})
         assert ground.states()["s0"] == ground.states()["s1"] == "STOPPING"
     ground.wait_pid("s0", other_than=old["s0"])
     eventually(lambda: "s1" not in ground.states())

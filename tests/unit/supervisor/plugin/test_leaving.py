@@ -37,7 +37,8 @@ class Program:
 
     def end(self) -> None:
         before, self.state = self.state, ProcessStates.STOPPED
-        events.notify(events.ProcessStateStoppedEvent(self, before))
+        event: Any = events.ProcessStateStoppedEvent
+        events.notify(event(self, before))
 
 
 @pytest.fixture
@@ -124,7 +125,8 @@ def test_another_program_of_that_name_is_another(leaving: Leaving, group: Any) -
     leaving.tell("shards", "s0")
     group.config.process_configs.clear()
     new: Any = Program(group, "s0")
-    assert leaving.tell("shards", "s0") is new and new.stops == 1
+    told: Any = leaving.tell("shards", "s0")
+    assert told is new and new.stops == 1
     old.end()
     assert group.processes == {"s0": new}
-    assert leaving.has_left("shards", "s0", old) and not leaving.has_left("shards", "s0", new)
+    assert leaving.has_left("shards", "s0", old) and not leaving.has_left("shards", "s0", told)
