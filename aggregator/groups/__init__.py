@@ -4,7 +4,10 @@ One group is made of these, which are pure:
 
 - `group`: the group itself: its life, where it is in the index, and what is handed out next.
 - `batches`: its batches that were handed out, and what their workers say about them.
-- `delivery`: what was handed out to it, and what comes next.
+- `delivery`: what comes next, and the position that moves with it.
+- `outcomes`: how its units end, and what becomes of their rows.
+- `unacknowledged`: what it has not acknowledged yet, and its cursor, which follows from that.
+- `holder_mark`: how rows note that it holds their paths.
 - `position`: how far it has come, in all lanes.
 - `lane`: how far it has come in one lane, and which rows wait there for a path on lease.
 - `lease_terms`: to whom a batch is leased, and until when.

@@ -10,8 +10,8 @@ from collections.abc import Collection, Container
 from shardwatch.shard.contract.input.shown import shown
 
 from ..protocol.messages import RefusedError
-from .delivery import Delivery
 from .index_port import IndexPort
+from .outcomes import Outcomes
 from .unit import Unit
 from .units import Fate, Units
 
@@ -23,10 +23,10 @@ class Batches:
         token: what the ids of these batches begin with; those of another token are another group's.
     """
 
-    def __init__(self, token: str, units: Units, delivery: Delivery) -> None:
+    def __init__(self, token: str, units: Units, outcomes: Outcomes) -> None:
         self.token = token
         self._units = units
-        self._delivery = delivery
+        self._outcomes = outcomes
 
     def rename(self, token: str) -> None:
         """Batches that were handed out before are not known any more: their ids are refused from now on."""
@@ -60,7 +60,7 @@ class Batches:
         if self._units.fate(number) is Fate.ACKED:
             return None
         unit = self._on_lease(number)
-        self._delivery.acked(index, unit)
+        self._outcomes.acked(index, unit)
         return unit
 
     def ack_some(self, index: IndexPort, number: int, now: float, ticks: Collection[int]) -> int | None:
@@ -73,7 +73,7 @@ class Batches:
         unit = self._on_lease(number)
         if unit.fresh:
             raise RefusedError("bad_field", "a fresh batch has no ticks to acknowledge alone", "ack the batch")
-        return self._delivery.acked_some(index, unit, ticks)
+        return self._outcomes.acked_some(index, unit, ticks)
 
     def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
         """The lease ends lease_s seconds from now, and what was pulled ahead has begun. Raises RefusedError."""
@@ -87,7 +87,7 @@ class Batches:
         after attempts_max, and a lone path that fails as often is set aside, with the end of what the worker had written
         (`output`). That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
-        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s, output)
+        return self._outcomes.nacked(index, self._on_lease(number), now, reason, retry_s, output)
 
     def nack_some(
         self,
@@ -107,12 +107,12 @@ class Batches:
         unit = self._on_lease(number)
         if unit.fresh:
             raise RefusedError("bad_field", "a fresh batch has no ticks that could fail alone", "nack the batch")
-        return self._delivery.nacked_some(index, unit, now, ticks, reason, retry_s, output)
+        return self._outcomes.nacked_some(index, unit, now, ticks, reason, retry_s, output)
 
     def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
         self.expire(index, now)
-        self._delivery.give_back(self._on_lease(number), now, why)
+        self._outcomes.give_back(self._on_lease(number), now, why)
 
     def take_back(self, batch_id: str, now: float, why: str) -> bool:
         """`release`s a batch that never reached its worker; False if it is not on lease any more."""
@@ -120,7 +120,7 @@ class Batches:
         unit = self._units.leases.get(int(number)) if token == self.token else None
         if unit is None:
             return False
-        self._delivery.give_back(unit, now, why)
+        self._outcomes.give_back(unit, now, why)
         return True
 
     def take_back_repeated(self, worker: str, once: int, peer: bytes, now: float) -> bool:
@@ -128,7 +128,7 @@ class Batches:
         reply to it was lost. Whether there was anything."""
         unit = self._units.leases.handed_to(worker, once, peer)
         if unit is not None:
-            self._delivery.give_back(unit, now, "its pull came again, since the reply to it was lost")
+            self._outcomes.give_back(unit, now, "its pull came again, since the reply to it was lost")
         return unit is not None
 
     def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
@@ -136,7 +136,7 @@ class Batches:
         self.expire(index, now)
         units = [unit for unit in self._units.leases if unit.worker == worker]
         for unit in units:
-            self._delivery.give_back(unit, now, "it was released")
+            self._outcomes.give_back(unit, now, "it was released")
         return len(units)
 
     def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
@@ -144,7 +144,7 @@ class Batches:
         connections. Number of them."""
         units = [unit for unit in self._units.leases.ahead() if peers is None or unit.peer in peers][:most]
         for unit in units:
-            self._delivery.give_back(unit, now, why)
+            self._outcomes.give_back(unit, now, why)
         return len(units)
 
     def begin_ahead(self, index: IndexPort, peer: bytes, now: float, lease_s: float) -> int | None:
@@ -178,12 +178,12 @@ class Batches:
 
     def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
-        self._delivery.expire(index, now)
+        self._outcomes.expire(index, now)
 
     def reboot(self, now: float) -> None:
         """The machine was started anew: no worker is alive, and dates of then mean nothing."""
         for unit in list(self._units.leases):
-            self._delivery.give_back(unit, now, "the machine was started anew")
+            self._outcomes.give_back(unit, now, "the machine was started anew")
         self._units.redeliveries.make_due(now)
 
     def shift(self, by: float) -> None:

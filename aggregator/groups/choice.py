@@ -21,6 +21,7 @@ from ..index.stretch import Columns, Stretch, columns, columns_of
 from ..protocol.messages import Event, path_fields
 from ..protocol.packing import pack_events
 from .events import Events
+from .holder_mark import HolderMark
 from .index_port import IndexPort
 from .lane import Lane
 from .unit import Part, Unit
@@ -35,22 +36,16 @@ _pack_events: Final = native(pack_events)
 
 
 class Selection:
-    """Rows chosen for a batch.
-
-    Args:
-        bit: of the group, in the `held` of rows.
-        begun: last tick given when the group began: the `held` of a row with a tick up to it does not speak of this group.
-    """
+    """Rows chosen for a batch of the group with this mark."""
 
     __slots__ = (
-        "begun",
-        "bit",
         "chunks",
         "events",
         "gone",
         "held",
         "late",
         "looked",
+        "mark",
         "more",
         "moves",
         "parts",
@@ -60,9 +55,8 @@ class Selection:
         "whole",
     )
 
-    def __init__(self, bit: int, begun: int) -> None:
-        self.bit = bit
-        self.begun = begun
+    def __init__(self, mark: HolderMark) -> None:
+        self.mark = mark
         self.events = Events()
         self.parts: list[Part] = []
         #: Where each lane's scan has come to, and the lanes with nothing behind it.
@@ -147,7 +141,7 @@ class Selection:
         `handed`). A gone row is skipped unless the group holds its path.
         """
         self.chunks.append(rows)
-        events, ticks, keys, bit, begun = self.events.last(), part.ticks, part.keys, self.bit, self.begun
+        events, ticks, keys, bit, begun = self.events.last(), part.ticks, part.keys, self.mark.bit, self.mark.begun
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
         blocked = bool(leased or fenced)
@@ -215,7 +209,7 @@ class Selection:
         """Whether the kind of an event is the same for all rows from one tick to another that note the same groups."""
         after, upto = lane.skipped
         return not (
-            begin <= self.begun < end or begin <= lane.handed < end or (begin <= upto and after < end) or lane.fenced
+            begin <= self.mark.begun < end or begin <= lane.handed < end or (begin <= upto and after < end) or lane.fenced
         )
 
     def _add_columns(self, found: Columns, held: int, lane: Lane, part: Part) -> bool:
@@ -223,7 +217,7 @@ class Selection:
         begin, end = found.ticks[0], found.ticks[-1]
         if not lane.leased.isdisjoint(found.paths):
             return False
-        known = begin > self.begun and held >> self.bit & 1
+        known = begin > self.mark.begun and held >> self.mark.bit & 1
         what = "modified" if known or end <= lane.handed else "created"
         try:
             packed = _pack_events(what, found.paths, found.sizes, found.mtimes_ns, found.ticks, found.observed_at)
@@ -243,12 +237,13 @@ class Selection:
         """
         if not self.gone:
             return
+        bit, begun = self.mark.bit, self.mark.begun
         #: Identity -> (tick, when the source was changed last, or when the destination was made).
         sources: dict[Identity, tuple[int, int] | None] = {}
         targets: dict[Identity, tuple[int, int] | None] = {}
         for rows in self.chunks:
             for tick, _, held, kind, directory, _, size, mtime_ns, _, dev, ino, ctime_ns, birth_ns in rows:
-                known = tick > self.begun and held >> self.bit & 1
+                known = tick > begun and held >> bit & 1
                 if directory or not ino or bool(kind) == bool(known):
                     continue
                 side = targets if kind else sources
@@ -277,10 +272,10 @@ def _held_of(piece: Sequence[Row]) -> int | None:
     return piece.held if isinstance(piece, Stretch) else None
 
 
-def kind_told(row: Row, part: Part, lane: Lane, bit: int, begun: int) -> str:
-    """Of the event that the group was handed for a row that says that its path is there. `Selection` has the arguments."""
+def kind_told(row: Row, part: Part, lane: Lane, mark: HolderMark) -> str:
+    """Of the event that the group with this mark was handed for a row that says that its path is there."""
     free = Lane(lane.scan, lane.handed, lane.skipped)  # the path is another batch's by now, perhaps
-    choice = Selection(bit, begun)
+    choice = Selection(mark)
     choice.add([row], part.lane, part.handed, free, Part(part.lane, part.handed, [], []))
     return choice.events[0].event_type if isinstance(choice.events[0], Event) else ""
 

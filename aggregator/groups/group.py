@@ -7,7 +7,6 @@ that a call returned may leave the process before that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -17,11 +16,16 @@ from .batch import GroupBatch, NoBatch
 from .batches import Batches
 from .delivery import Delivery
 from .events import Events
+from .holder_mark import HolderMark
 from .index_port import IndexPort
 from .journal import GroupChanged, Journal
 from .lease_terms import LeaseTerms
+from .outcomes import Outcomes
+from .position import Position
 from .record import GroupRecord, GroupRow
-from .standing import Standing
+from .set_aside import SetAside
+from .standing import Standing, standing_of
+from .unacknowledged import Unacknowledged
 from .unit import Unit
 from .units import Units
 
@@ -62,14 +66,14 @@ class Group:
         self.incarnation = row.incarnation
         #: What must become durable of it; whoever changes a group leaves it here.
         self.journal = Journal()
-        self._units = Units(self.journal, record)
-        self._delivery = Delivery(self.journal, record, self._units, attempts_max)
-        self._position = self._delivery.position
-        self.batches = Batches(row.token, self._units, self._delivery)
-        self._unfinished = False
-        #: The last tick of the index at which everything was handed out; -1: something may be left. Most pulls come right after
-        #: an ack, when nothing is.
-        self._dry_at = -1
+        self.mark = HolderMark(row.bit, row.begun)
+        self.position = Position(self.journal, row.base_scan, row.base_handed, record.lanes)
+        self._units = units = Units(self.journal, record)
+        self.set_aside = SetAside(self.journal, self.mark, units.redeliveries, record.set_aside)
+        self.unacknowledged = Unacknowledged(self.mark, self.position, units, self.set_aside)
+        self._delivery = Delivery(self.mark, self.position, units, self.set_aside, self.unacknowledged)
+        outcomes = Outcomes(self.mark, self.position, units, self.set_aside, attempts_max)
+        self.batches = Batches(row.token, units, outcomes)
 
     @classmethod
     def new(cls, key: int, name: str, token: str, created: float, *, bit: int = 0, attempts_max: int = ATTEMPTS_MAX) -> Group:
@@ -79,16 +83,11 @@ class Group:
         group.store_row()
         return group
 
-    @property
-    def bit(self) -> int:
-        """Its place in the `held` of rows."""
-        return self._delivery.bit
-
     # -- on disk
 
     def row(self) -> GroupRow:
         """As `groups.db` has it."""
-        position, units = self._position, self._units
+        position, units = self.position, self._units
         return GroupRow(
             key=self.key,
             name=self.name,
@@ -102,8 +101,8 @@ class Group:
             base_handed=position.base_handed,
             next_number=units.numbers.reserved,
             ended_floor=units.ended.floor,
-            bit=self.bit,
-            begun=self._delivery.begun,
+            bit=self.mark.bit,
+            begun=self.mark.begun,
         )
 
     def store_row(self) -> None:
@@ -115,7 +114,6 @@ class Group:
     def begin(self, index: IndexPort, tick: int, handed: int) -> None:
         """Puts the group at `tick`: everything up to it counts as acked, everything up to `handed` as known."""
         self.state, self.reason, self.incarnation = GroupState.ACTIVE, "", index.incarnation
-        self._dry_at = -1
         self._delivery.begin(index, tick, handed)
         self.store_row()
         self.attach(index)
@@ -124,7 +122,6 @@ class Group:
         """Counts everything up to `tick` as handed out, and nothing as acknowledged: a path that the group has held once it holds
         until its tombstone is forgotten."""
         self._delivery.keep(index, tick)
-        self._dry_at = -1
         self.store_row()
 
     def attach(self, index: IndexPort) -> None:
@@ -135,7 +132,7 @@ class Group:
 
     def take_bit(self, bit: int) -> None:
         """A group of the first format gets its place in the rows."""
-        self._delivery.take_bit(bit)
+        self.mark.take_bit(bit)
         self.store_row()
 
     def lose_history(self, token: str, reason: str) -> None:
@@ -157,7 +154,6 @@ class Group:
     def collapse(self, reason: str) -> None:
         """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
         self._delivery.collapse(reason)
-        self._dry_at = -1
         self.store_row()
 
     def use(self, wall: float) -> None:
@@ -170,34 +166,22 @@ class Group:
 
     # -- position
 
-    def cursor(self, number: int) -> int:
-        """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
-        return self._delivery.cursor(number)
-
     def low_water(self, index: IndexPort) -> int:
         """The lowest cursor of all lanes."""
-        cursors = [self.cursor(lane) for lane in index.lanes()] if self.state is GroupState.ACTIVE else []
-        return min(cursors, default=self._position.base_scan)
-
-    def scan(self, number: int) -> int:
-        """Rows of the lane with a later tick were not looked at yet."""
-        return self._position.scan(number)
-
-    def reached(self) -> int:
-        """Highest tick that was considered or handed out in any lane."""
-        return self._position.reached()
+        cursors = [self.unacknowledged.cursor(lane) for lane in index.lanes()] if self.state is GroupState.ACTIVE else []
+        return min(cursors, default=self.position.base_scan)
 
     def has_handed_out(self, index: IndexPort, tick: int) -> bool:
         """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
         if self.state is not GroupState.ACTIVE:
             return self.state is GroupState.WAITING  # it begins after all that
-        return self._delivery.has_passed(index, tick)
+        return self.unacknowledged.is_handed_out(index, tick)
 
     def has_acknowledged(self, index: IndexPort, tick: int) -> bool:
         """Whether the group owes nothing of what has a tick up to this one: that is acked, set aside, or not told to the group.
         O(lanes + held + batches)."""
         current = self.state is GroupState.ACTIVE and self.incarnation == index.incarnation
-        return current and self._delivery.has_acknowledged(index, tick)
+        return current and self.unacknowledged.is_over(index, tick)
 
     def seek(self, index: IndexPort, tick: int) -> bool:
         """Goes to `tick`: what is later is handed out again, leases stay. False where the group must begin afresh instead,
@@ -211,7 +195,6 @@ class Group:
             self.begin(index, tick, 0)
             return True
         self._delivery.seek(index, tick)
-        self._dry_at = -1
         self.store_row()
         return True
 
@@ -225,7 +208,6 @@ class Group:
         Args:
             leases_max: with as many batches on lease there is none.
         """
-        self._unfinished = False
         why = self._stopped(index, now)
         if why is not None:
             return why
@@ -233,38 +215,21 @@ class Group:
             return NoBatch.FRESH if terms.ahead else self._pull_fresh(index, now, terms)
         if len(self._units.leases) >= leases_max:
             return NoBatch.LEASES
-        if self._dry_at == index.tick and not self._units.redeliveries:
-            return NoBatch.EMPTY
-        choice = self._delivery.choose(index, now, limit)
-        self._unfinished = choice.unfinished
-        unit = self._delivery.take(index, choice, now)
-        # What is held back becomes free without another tick.
-        whole = choice.unit is None and not choice.more and not self._position.held_count()
-        self._dry_at = index.tick if whole else -1
-        if unit is None:
-            return NoBatch.EMPTY
-        self._delivery.lease(unit, terms)
-        choice.pair()
-        unit.take_moves(choice.moves)
-        return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
+        return self._delivery.pull(index, now, limit, terms)
 
     def peek(self, index: IndexPort, now: float, limit: int) -> GroupBatch | NoBatch:
         """What a pull would hand out; nothing is leased, and no position moves."""
-        self._unfinished = False
         why = self._stopped(index, now)
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
             return GroupBatch(0, 1, now, Events([Fresh(index.tick, self.reason)]), True)
-        choice = self._delivery.choose(index, now, limit)
-        self._unfinished = choice.unfinished
-        choice.pair()
-        return GroupBatch(0, 1, now, choice.events, choice.more) if choice.events else NoBatch.EMPTY
+        return self._delivery.peek(index, now, limit)
 
     @property
     def unfinished(self) -> bool:
         """Whether the last pull or peek found nothing in as many rows as one call may look at: pull again."""
-        return self._unfinished
+        return self._delivery.unfinished
 
     def why_unserved(self, index: IndexPort, now: float, leases_max: int) -> NoBatch:
         """Why a pull that has waited until now got nothing."""
@@ -275,7 +240,8 @@ class Group:
 
     def _stopped(self, index: IndexPort, now: float) -> NoBatch | None:
         """Brings the group up to date; why nothing can be handed out whatever is pending, None if something can."""
-        self._delivery.expire(index, now)
+        self._delivery.look_anew()
+        self.batches.expire(index, now)
         if self.state is GroupState.WAITING:
             return NoBatch.BASELINE
         if self.state is GroupState.ACTIVE and self.incarnation != index.incarnation:
@@ -304,23 +270,7 @@ class Group:
             self.begin(index, 0, 0)
         return unit.paths()
 
-    def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
-        """Hands out again what was set aside at these paths or below them (None: everything), as if it had never failed. Number
-        of paths."""
-        return self._delivery.retry(now, places)
-
-    def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
-        """Acknowledges what was set aside at these paths or below them (None: everything). Number of paths."""
-        return self._delivery.discard(index, places)
-
     # -- for people
-
-    def set_aside_ticks(self) -> Iterator[int]:
-        """Of the rows that are set aside: behind every cursor, and handed out again by `retry`."""
-        return (path.tick for path in self._delivery.set_aside)
-
-    def set_aside_count(self) -> int:
-        return len(self._delivery.set_aside)
 
     def standing(self, row: Row, now: float) -> dict[str, object]:
         """What the group was told of a row, or owes about it: `standing`, a `Standing`, and what else is known of that."""
@@ -328,7 +278,7 @@ class Group:
             case GroupState.WAITING:
                 return {"standing": Standing.WAITING}
             case GroupState.ACTIVE:
-                return self._delivery.standing(row, now)
+                return standing_of(row, self.position, self._units, self.set_aside, held=self.mark.is_on(row), now=now)
             case _:
                 return {"standing": Standing.FRESH, "reason": self.reason}
 
@@ -347,10 +297,10 @@ class Group:
             "created": self.created,
             "seen": self.seen,
             "cursor": self.low_water(index),
-            "backlog": pending + self._position.held_count() + sum(unit.paths() for unit in again),
+            "backlog": pending + self.position.held_count() + sum(unit.paths() for unit in again),
             "leased": sum(unit.paths() for unit in leases),
             "leases": leases.describe(self.batches.token, now),
             "retrying": sum(unit.paths() for unit in again if unit.failures),
-            "parked": self._delivery.set_aside.describe(listed_max),
-            "parked_paths": len(self._delivery.set_aside),
+            "parked": self.set_aside.describe(listed_max),
+            "parked_paths": len(self.set_aside),
         }

@@ -61,7 +61,7 @@ class Registry:
     def _load(self, now: float) -> None:
         groups = self._read()
         for group in groups:
-            if group.bit < 0:
+            if group.mark.bit < 0:
                 group.take_bit(_free_bit(groups))
         priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
         relaned = self._store.meta("priorities") not in (None, priorities)
@@ -111,7 +111,7 @@ class Registry:
 
     def consumers(self) -> dict[str, int]:
         """The name and position of every group, for `Consumers.keep`."""
-        return {group.name: group.reached() for group in self.by_name.values()}
+        return {group.name: group.position.reached() for group in self.by_name.values()}
 
     def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
         """Lets a group begin afresh if one of the two files has lost something of it, so that no change is missed silently.
@@ -124,10 +124,10 @@ class Registry:
             group = self.by_name.get(name)
             if group is None:
                 self._afresh(self.create(name), "its position was lost with groups.db")
-            elif group.state is GroupState.ACTIVE and group.reached() < reached:
+            elif group.state is GroupState.ACTIVE and group.position.reached() < reached:
                 self._afresh(group, "groups.db has lost its last changes")
         for group in self.by_name.values():
-            if group.state is GroupState.ACTIVE and group.reached() > found_tick:
+            if group.state is GroupState.ACTIVE and group.position.reached() > found_tick:
                 self._afresh(group, "the index has lost its last changes")
         self.commit()
 
@@ -153,7 +153,7 @@ class Registry:
     def remove(self, group: Group) -> None:
         del self.by_name[group.name]
         self.changes += 1
-        self._index.holders.remove(group.bit)
+        group.mark.remove(self._index)
         self._dropped.add(group.key)
 
     # -- what changed
@@ -166,7 +166,7 @@ class Registry:
         """A group has changed: its journal is written at the next commit, and its next date is watched."""
         self._dirty[group.key] = group
         if group.state is not GroupState.ACTIVE:
-            self._index.holders.remove(group.bit)
+            group.mark.remove(self._index)
         self._dates.note(group, group.batches.next_due(self._now))
 
     def touched(self) -> list[str]:
@@ -260,13 +260,13 @@ class Registry:
         """For each lane the lowest cursor of all active groups, and the last cursor that `since` has given. Tombstones up to it
         are needed for replays only, and for earlier cursors of `since`."""
         keeper = self.by_name.get(KEEPER)
-        last = keeper.reached() if keeper is not None and keeper.state is GroupState.ACTIVE else self._index.tick
+        last = keeper.position.reached() if keeper is not None and keeper.state is GroupState.ACTIVE else self._index.tick
         groups = [g for g in self.named() if g.state is GroupState.ACTIVE]
-        return {lane: min([last, *(g.cursor(lane) for g in groups)]) for lane in self._index.lanes()}
+        return {lane: min([last, *(g.unacknowledged.cursor(lane) for g in groups)]) for lane in self._index.lanes()}
 
     def set_aside(self) -> set[int]:
         """The ticks of all rows that are set aside. They lie behind every cursor, and `retry` hands them out again."""
-        return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
+        return {tick for group in self.by_name.values() for tick in group.set_aside.ticks()}
 
     def dead_letters(self, group: Group, place: bytes, after: bytes, most: int) -> list[DeadLetterRecord]:
         """The paths that a group has set aside at `place` or below it, as they were last committed, in the order of their keys,
@@ -281,7 +281,7 @@ def _called(group: Group) -> str:
 
 def _free_bit(groups: Iterable[Group]) -> int:
     """The lowest bit that none of these groups has."""
-    taken = {group.bit for group in groups}
+    taken = {group.mark.bit for group in groups}
     return next(bit for bit in count() if bit not in taken)
 
 

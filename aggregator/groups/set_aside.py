@@ -8,15 +8,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
+from .holder_mark import HolderMark
+from .index_port import IndexPort
 from .journal import Journal, PathSetAside, PathsTakenBack, PathTakenBack
 from .record import SetAsidePath
+from .redeliveries import Redeliveries
+from .unit import Part
 
 
 class SetAside:
-    """All of one group. Every method that changes something leaves it in `journal`."""
+    """All of one group. Every method that changes something leaves it in `journal`.
 
-    def __init__(self, journal: Journal, paths: Iterable[SetAsidePath]) -> None:
+    Args:
+        mark: of the group.
+        redeliveries: where a path belongs that is tried again.
+        paths: those that were stored.
+    """
+
+    def __init__(
+        self, journal: Journal, mark: HolderMark, redeliveries: Redeliveries, paths: Iterable[SetAsidePath]
+    ) -> None:
         self._journal = journal
+        self._mark = mark
+        self._redeliveries = redeliveries
         self._paths = {path.key: path for path in paths}
 
     def __len__(self) -> int:
@@ -24,6 +38,10 @@ class SetAside:
 
     def __iter__(self) -> Iterator[SetAsidePath]:
         return iter(self._paths.values())
+
+    def ticks(self) -> Iterator[int]:
+        """Of their rows: behind every cursor, and handed out again by `retry`."""
+        return (path.tick for path in self)
 
     def get(self, key: bytes) -> SetAsidePath | None:
         return self._paths.get(key)
@@ -38,7 +56,21 @@ class SetAside:
         if self._paths.pop(key, None) is not None:
             self._journal.note(PathTakenBack(key))
 
-    def take_back_at(self, places: Collection[bytes] | None) -> list[SetAsidePath]:
+    def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
+        """Hands out again what was set aside at these paths or below them (None: everything), as if it had never failed. Number
+        of paths."""
+        paths = self._take_back_at(places)
+        for path in paths:
+            self._redeliveries.add([_part(path)], now)
+        return len(paths)
+
+    def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
+        """Acknowledges what was set aside at these paths or below them (None: everything). Number of paths."""
+        paths = self._take_back_at(places)
+        self._mark.acknowledge(index, map(_part, paths))
+        return len(paths)
+
+    def _take_back_at(self, places: Collection[bytes] | None) -> list[SetAsidePath]:
         """`take_back`s what is at one of these paths or below it; None: everything. Gives what was taken."""
         paths = [path for path in self if places is None or _is_at(path.path, places)]
         for path in paths:
@@ -61,6 +93,11 @@ class SetAside:
             }
             for path in islice(self, listed_max)
         ]
+
+
+def _part(path: SetAsidePath) -> Part:
+    """Its row, as part of a unit."""
+    return Part(path.lane, path.handed, [path.tick])
 
 
 def _is_at(path: bytes, places: Collection[bytes]) -> bool:

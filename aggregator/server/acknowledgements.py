@@ -90,7 +90,7 @@ class Acknowledgements:
         self.look(list(self._waits))
 
     def _answer(self, wait: _Wait, group: Group) -> None:
-        aside = sum(1 for tick in group.set_aside_ticks() if tick <= wait.tick)
+        aside = sum(1 for tick in group.set_aside.ticks() if tick <= wait.tick)
         if aside:
             paths = "1 path" if aside == 1 else f"{aside:,} paths"
             message = f"the group has set {paths} aside, and acknowledged the rest"

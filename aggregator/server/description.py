@@ -74,7 +74,7 @@ class Description:
             if self._registry.by_name.get(group.name) is group:
                 pending = 0 if group.state is GroupState.WAITING else sum(behind[place] for place in places)
                 row = group.describe(self._index, self._now, pending, min(room, SET_ASIDE_OF_ONE_MAX))
-                room -= min(room, group.set_aside_count())
+                room -= min(room, len(group.set_aside))
                 waiting_s = self._age([oldest[place] for place in places if place in oldest])
                 self.rows.append({**row, "oldest_pending_s": waiting_s, "waiting_pulls": self._waiting(group.name)})
                 yield True
@@ -137,4 +137,4 @@ class Descriptions:
 
 
 def _passed(group: Group, lane: int) -> int:
-    return group.scan(lane) if group.state is GroupState.ACTIVE else 0
+    return group.position.scan(lane) if group.state is GroupState.ACTIVE else 0

@@ -117,10 +117,10 @@ class GroupRequests:
         raise RefusedError("bad_field", "seek: the group has not come to that time yet", remedy)
 
     def _retry(self, group: Group, request: protocol.Retry, now: float) -> dict[str, object]:
-        return {"paths": group.retry(now, _places(request))}
+        return {"paths": group.set_aside.retry(now, _places(request))}
 
     def _discard(self, group: Group, request: protocol.Discard, now: float) -> dict[str, object]:
-        return {"paths": group.discard(self._index, _places(request))}
+        return {"paths": group.set_aside.discard(self._index, _places(request))}
 
     def _dead(self, group: Group, request: protocol.Dead, now: float) -> dict[str, object]:
         place = b"/" if request.path_b64 is None else protocol.exact_paths("dead", [request.path_b64])[0]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.groups.choice import Selection, cut
+from shardwatch.aggregator.groups.holder_mark import HolderMark
 from shardwatch.aggregator.groups.lane import Lane
 from shardwatch.aggregator.groups.unit import Part
 from shardwatch.aggregator.index.page import make
@@ -66,7 +67,7 @@ def test_rows_of_pages_become_the_same_events_as_a_whole(
         lane.leased.update(b"/r/" + name for name in leased)
         if fence:
             lane.fenced.add(crc32(b"/r/d"))
-        part, choice = Part(0, handed, [], []), Selection(1, begun)
+        part, choice = Part(0, handed, [], []), Selection(HolderMark(1, begun))
         choice.add_pieces(some, 0, lane, part)
         rows = [row for rows in choice.chunks for row in rows]
         results.append((list(choice.events), part.ticks, part.keys, choice.held, choice.gone, rows))

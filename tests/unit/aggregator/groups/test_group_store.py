@@ -40,8 +40,10 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     assert back is not None
     assert back.row() == group.row() and back.state == "active"
     assert back.describe(index, 0.0, 0, 10) == group.describe(index, 0.0, 0, 10)
-    assert [(back.scan(n), back.cursor(n)) for n in (0, 2)] == [(group.scan(n), group.cursor(n)) for n in (0, 2)]
-    assert back.reached() == group.reached()
+    for number in (0, 2):
+        assert back.position.scan(number) == group.position.scan(number)
+        assert back.unacknowledged.cursor(number) == group.unacknowledged.cursor(number)
+    assert back.position.reached() == group.position.reached()
     described = back.describe(index, 0.0, 0, 10)
     assert (described["backlog"], described["leased"], described["parked_paths"]) == (1, 2, 1)
     with pytest.raises(RefusedError, match="it was nacked"):
@@ -137,7 +139,7 @@ def test_groups_of_the_first_format(tmp_path: Path) -> None:
     db.commit()
     db.close()
     bench.open()
-    assert {g.bit for g in bench.server.registry.by_name.values()} == {0, 1}
+    assert {g.mark.bit for g in bench.server.registry.by_name.values()} == {0, 1}
     bench.index.put(b"/r/a", size=2)
     bench.index.put(b"/r/b")
     for name in ("g", "h"):

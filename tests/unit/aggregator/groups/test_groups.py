@@ -13,10 +13,10 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
-from shardwatch.aggregator.groups.delivery import RETRY_S_MAX
 from shardwatch.aggregator.groups.ended import ENDED_MAX
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease_terms import LeaseTerms
+from shardwatch.aggregator.groups.outcomes import RETRY_S_MAX
 from shardwatch.aggregator.groups.unit import Part, Unit
 from shardwatch.aggregator.protocol.bounds import ACK_TICKS_MAX, REQUEST_BYTES_MAX
 from shardwatch.aggregator.protocol.messages import Ack, Event, Fresh, RefusedError
@@ -63,11 +63,11 @@ def test_a_group_from_the_start_gets_everything_once(index: ToldIndex) -> None:
     first, second = pull(group, index, 3), pull(group, index, 3)
     assert kinds(first) + kinds(second) == [("created", f"/r/{n}") for n in range(5)]
     assert (first.more, second.more) == (True, False)
-    assert group.cursor(0) == 0
+    assert group.unacknowledged.cursor(0) == 0
     assert group.ack(index, second.number, 0.0) == 2
-    assert group.cursor(0) == 0
+    assert group.unacknowledged.cursor(0) == 0
     assert group.ack(index, first.number, 0.0) == 3
-    assert group.cursor(0) == 5
+    assert group.unacknowledged.cursor(0) == 5
     assert why(group, index) == "empty"
 
 
@@ -166,7 +166,7 @@ def test_a_leased_path_is_held_back(index: ToldIndex) -> None:
     index.put(b"/r/b")
     assert kinds(pull(group, index)) == [("created", "/r/b")]
     assert why(group, index) == "empty"
-    assert group.cursor(0) == 0
+    assert group.unacknowledged.cursor(0) == 0
     group.ack(index, first.number, 0.0)
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
 
@@ -185,7 +185,7 @@ def test_a_held_row_that_changes_again_comes_once(index: ToldIndex) -> None:
     assert [e.size for e in again.events if isinstance(e, Event)] == [5]
     group.ack(index, again.number, 0.0)
     assert why(group, index) == "empty"
-    assert group.cursor(0) == index.tick
+    assert group.unacknowledged.cursor(0) == index.tick
 
 
 def test_a_nacked_batch_says_the_same_again(index: ToldIndex) -> None:
@@ -239,7 +239,7 @@ def test_a_large_unit_comes_back_in_pieces(index: ToldIndex) -> None:
     assert {p.attempt for p in parts} == {2}
     for part in parts:
         group.ack(index, part.number, 0.0)
-    assert group.cursor(0) == 5
+    assert group.unacknowledged.cursor(0) == 5
 
 
 def test_an_expired_lease_is_handed_out_again(index: ToldIndex) -> None:
@@ -284,7 +284,7 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: ToldIndex) -> No
             done += names
     assert sorted(done) == ["/r/a", "/r/c"]
     assert [(path["path"], path["attempts"], path["reason"]) for path in set_aside(group, index)] == [("/r/bad", 2, "bad syntax")]
-    assert group.cursor(0) == index.tick
+    assert group.unacknowledged.cursor(0) == index.tick
     index.put(b"/r/bad", size=2)
     assert kinds(pull(group, index, now=now)) == [("modified", "/r/bad")]
     assert not set_aside(group, index)
@@ -296,7 +296,7 @@ def test_what_was_set_aside_can_be_tried_again(index: ToldIndex) -> None:
     group = made(index, attempts_max=1)
     group.batches.nack(index, pull(group, index).number, 0.0, "no")
     assert why(group, index) == "empty"
-    assert group.retry(0.0) == 1
+    assert group.set_aside.retry(0.0) == 1
     assert kinds(pull(group, index)) == [("created", "/r/a")]
     assert not set_aside(group, index)
 
@@ -338,7 +338,7 @@ def test_some_of_a_batch_fail_and_the_others_go_on(index: ToldIndex) -> None:
     rest = pull(group, index, now=2.0)
     assert (kinds(rest), rest.attempt) == ([("created", "/r/c")], 2)
     assert [group.ack(index, one.number, 2.0) for one in (again, rest)] == [1, 1]
-    assert group.cursor(0) == index.tick
+    assert group.unacknowledged.cursor(0) == index.tick
 
 
 def test_some_of_a_batch_are_set_aside(index: ToldIndex) -> None:
@@ -434,7 +434,7 @@ def test_the_last_tick_ends_the_batch(index: ToldIndex) -> None:
     for event in batch.events:
         assert group.batches.ack_some(index, batch.number, 0.0, {event.tick}) == 1
     assert group.ack(index, batch.number, 0.0) is None
-    assert group.cursor(0) == index.tick
+    assert group.unacknowledged.cursor(0) == index.tick
 
 
 def test_a_released_batch_comes_at_once_and_uncounted(index: ToldIndex) -> None:
@@ -477,7 +477,7 @@ def test_lanes_that_are_done_keep_up(index: ToldIndex) -> None:
         index.put(b"/r/%d" % n)
     group = made(index)
     group.ack(index, pull(group, index).number, 0.0)
-    assert (group.cursor(0), group.cursor(7)) == (4, 4)
+    assert (group.unacknowledged.cursor(0), group.unacknowledged.cursor(7)) == (4, 4)
 
 
 def test_a_peek_moves_nothing(index: ToldIndex) -> None:
@@ -528,7 +528,7 @@ def test_a_seek_beyond_the_kept_deletions_is_fresh(index: ToldIndex) -> None:
     group.ack(index, pull(group, index).number, 0.0)
     index.remove(b"/r/a")
     group.ack(index, pull(group, index).number, 0.0)
-    assert index.collect({0: group.cursor(0)}) == 1
+    assert index.collect({0: group.unacknowledged.cursor(0)}) == 1
     assert not group.seek(index, 1)
     assert isinstance(pull(group, index).events[0], Fresh)
 

@@ -106,7 +106,7 @@ def _leased(tree: Tree, group: Group) -> GroupBatch:
 
 def _attached(tree: Tree, group: Group, restart: bool) -> None:
     if restart:
-        tree.index.backlog.holders.remove(group.bit)
+        tree.index.backlog.holders.remove(group.mark.bit)
         group.attach(tree.index.backlog)
 
 
@@ -196,7 +196,7 @@ def test_after_a_fresh_nothing_is_known(tree: Tree) -> None:
     tree.drain(old)
     tree.drain(group)
     group.refresh("for a test")
-    tree.index.backlog.holders.remove(group.bit)
+    tree.index.backlog.holders.remove(group.mark.bit)
     tree.remove("a")
     tree.drain(old)
     tree.write("b")
@@ -215,8 +215,8 @@ def test_a_group_with_the_bit_of_one_that_was_dropped(tree: Tree) -> None:
     tree.remove("b")
     tree.drain(other)
     tree.write("a")
-    tree.index.backlog.holders.remove(first.bit)
-    successor = Group.new(2, "h", "u", 0.0, bit=first.bit)
+    tree.index.backlog.holders.remove(first.mark.bit)
+    successor = Group.new(2, "h", "u", 0.0, bit=first.mark.bit)
     successor.begin(tree.index.backlog, 0, 0)
     tree.remove("c")
     assert sorted(tree.drain(successor)) == [("created", "a"), ("created", "d")]
@@ -373,7 +373,7 @@ def test_a_deletion_that_is_set_aside_is_not_told_yet(tree: Tree, restart: bool)
     tree.drain(group)
     tree.remove("a")
     group.batches.nack(tree.index.backlog, _leased(tree, group).number, 0.0, "for a test")
-    assert group.set_aside_count() == 1
+    assert len(group.set_aside) == 1
     _attached(tree, group, restart)
     tree.write("a")
     tree.remove("a")

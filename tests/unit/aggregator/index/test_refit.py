@@ -280,11 +280,11 @@ def test_a_file_in_place_of_a_directory_that_is_no_event_any_more(service: Servi
 def test_the_row_of_a_directory_that_is_no_event_any_more_leaves_the_queue(service: Service, told_of_directories: Group) -> None:
     """Once all groups have passed it, and it is old enough: no later group walks over it."""
     service.again(directories=False)
-    passed = {lane: told_of_directories.cursor(lane) for lane in service.index.backlog.lanes()}
+    passed = {lane: told_of_directories.unacknowledged.cursor(lane) for lane in service.index.backlog.lanes()}
     service.index.tombstones.collect(passed, 2**62)
     assert len(service.index.backlog.lanes()) == 2
     assert service.pull(told_of_directories) == [("deleted", "/r/d")]
-    passed = {lane: told_of_directories.cursor(lane) for lane in service.index.backlog.lanes()}
+    passed = {lane: told_of_directories.unacknowledged.cursor(lane) for lane in service.index.backlog.lanes()}
     service.index.tombstones.collect(passed, 0)
     assert len(service.index.backlog.lanes()) == 2
     service.index.tombstones.collect(passed, 2**62)
