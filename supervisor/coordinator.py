@@ -206,7 +206,8 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
             return take_over(layout, _Hand(proxy, prepare, await_heirs, pulse.beat))
         except NO_ANSWER as error:
             proxy("close")()
-            log_line(f"supervisord does not answer: {error}; it is tried again")
+            of_a_file = isinstance(error, OSError) and error.filename is not None
+            log_line(f"{'' if of_a_file else 'supervisord does not answer: '}{error}; it is tried again")
             pulse.beat()
             time.sleep(BEAT_S)
 

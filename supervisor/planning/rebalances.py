@@ -12,6 +12,9 @@ PAUSE_S: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0
 #: Where nothing could be moved, the shard that has most has to have so many times as much before it is tried again.
 _MORE: Final = 1.25
+#: What may be uneven: how much there is in the shards, and how often it changes.
+WEIGHT: Final = "weight"
+RATE: Final = "rate"
 #: So often is it looked at within the time for which the shares have to be uneven.
 _LOOKS: Final = 3
 
@@ -21,7 +24,7 @@ class Uneven(Struct, frozen=True):
 
     #: In words; "": they are not.
     why: str = ""
-    #: What is uneven: `weight` or `rate`; "": nothing.
+    #: What is uneven: WEIGHT or RATE; "": nothing.
     what: str = ""
     #: How much of it the shard has that has most.
     most: float = 0.0

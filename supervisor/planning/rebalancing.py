@@ -35,7 +35,7 @@ from .plan import (
     result_of,
     surveyed,
 )
-from .rebalances import Uneven
+from .rebalances import RATE, WEIGHT, Uneven
 from .survey import DIRECTORY_WEIGHT, Survey
 
 #: Subtrees are moved until the heaviest shard has no more than EVEN times the mean, and none is where it has no more than WORTH
@@ -311,12 +311,12 @@ def why_uneven(
     total, heaviest = math.fsum(weights.values()), max(weights, key=weights.__getitem__)
     mean, most = total / len(weights), weights[heaviest]
     if len(weights) < (wanted := shards or choose_shards(entries / GROWN, processors)) and total >= UNEVEN_WEIGHT:
-        return Uneven(f"{round(entries):,} directories and files are enough for {wanted} shards", "weight", most)
+        return Uneven(f"{round(entries):,} directories and files are enough for {wanted} shards", WEIGHT, most)
     if len(weights) > 1 and most > UNEVEN * mean and most - mean >= UNEVEN_WEIGHT:
-        return Uneven(f"shard {heaviest} has grown to {most / mean:.1f} times its share", "weight", most)
+        return Uneven(f"shard {heaviest} has grown to {most / mean:.1f} times its share", WEIGHT, most)
     fastest = max(rates.per_s.values(), default=0.0)
     if len(weights) < (wanted := shards or shards_for(entries, rates.total / GROWN, processors)) and fastest >= HOT_PER_S:
-        return Uneven(f"{round(rates.total):,} changes a second are enough for {wanted} shards", "rate", fastest)
+        return Uneven(f"{round(rates.total):,} changes a second are enough for {wanted} shards", RATE, fastest)
     if hot := hottest(rates):
-        return Uneven(f"shard {hot} has {round(fastest):,} of {round(rates.total):,} changes a second", "rate", fastest)
+        return Uneven(f"shard {hot} has {round(fastest):,} of {round(rates.total):,} changes a second", RATE, fastest)
     return Uneven("", "", most)

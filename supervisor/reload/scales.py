@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan
@@ -18,14 +17,14 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.log_line import log_line
 from ..planning.heat import NO_RATES, ChangeRates
-from ..planning.rebalances import Uneven
+from ..planning.rebalances import RATE, Uneven
 
 #: What a child may answer, in bytes: counters of 64 shards are less than a tenth of it.
 _ANSWER_BYTES: Final = 1 << 16
 
 
 class Scales:
-    """Weighs the shards, as long as anything changes."""
+    """Weighs the shards, as long as anything changes, or too much of it changed in one of them the last time."""
 
     def __init__(self, layout: Layout, settings: Settings, in_child: Callable[[Callable[[], None]], None]) -> None:
         """`in_child`: does something in a child, and waits for it; raises ShardwatchError where that failed."""
@@ -42,7 +41,8 @@ class Scales:
     def weigh(self, plan: Plan) -> Uneven:
         """Why the trees ought to be divided anew. Asked by a child, since a client of the aggregator takes memory."""
         stamp = plan.generation, *map(_changed_at, (self._layout.index_db, self._layout.index_db.with_name("index.db-wal")))
-        if stamp == self._stamp:
+        if stamp == self._stamp and self._found.what != RATE:
+            self.rates = NO_RATES  # nothing has changed since
             return self._found
         reader, writer = os.pipe2(os.O_CLOEXEC)
 
@@ -80,7 +80,8 @@ def _changed_at(path: Path) -> int:
 
 
 def ask_to_rebalance(layout: Layout, plan: Plan, why: str, rates: ChangeRates) -> None:
-    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes.
+    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, or a file that says what the service runs
+    with can't be read, the log says so, and the next time comes.
 
     Args:
         why: the trees are to be divided anew, for the log.
@@ -90,6 +91,8 @@ def ask_to_rebalance(layout: Layout, plan: Plan, why: str, rates: ChangeRates) -
     from .request import ReloadRequest, write
 
     log_line(f"{why}: subtrees move to other shards")
-    now = in_force(layout)
-    with contextlib.suppress(OSError):
+    try:
+        now = in_force(layout)
         write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation, rates=rates))
+    except (OSError, UsageError, msgspec.MsgspecError) as error:
+        log_line(f"that can't be asked for: {error}")

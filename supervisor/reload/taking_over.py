@@ -14,11 +14,12 @@ import os
 import time
 import xmlrpc.client
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
+from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.limits import BEAT_S
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.passing import heirs
@@ -66,15 +67,15 @@ def take_over(layout: Layout, hand: Hand) -> bool:
     """Carries out the request that is in the state directory, if there is one, and leaves its outcome. Returns whether it was
     carried out, or there was none.
 
-    A damaged request is dropped. Where a plan can't be made, or a file can't be written, the service runs on as before, or as far
-    as it was taken over, and the outcome says why.
+    A request that is damaged, or that others could have written, is dropped. Where a plan can't be made, or a file can't be
+    written, the service runs on as before, or as far as it was taken over, and the outcome says why.
 
     Raises what calls of supervisord raise: then it is to be called again.
     """
     try:
         request = read_request(layout.reload)
-    except msgspec.MsgspecError as error:
-        log_line(f"{layout.reload} is damaged, and dropped: {error}")
+    except (msgspec.MsgspecError, UsageError) as error:
+        log_line(f"{layout.reload} can't be used, and is dropped: {error}")
         layout.reload.unlink(missing_ok=True)
         return True
     if request is None:
@@ -113,7 +114,7 @@ def _drop(layout: Layout, request: ReloadRequest) -> None:
     """Removes a request that was carried out. Another one that has come in its place stays, to be carried out next."""
     try:
         left = read_request(layout.reload)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UsageError):
         return  # `take_over` drops it
     if left is not None and left.id == request.id:
         layout.reload.unlink(missing_ok=True)
@@ -160,12 +161,12 @@ def _go_on(hand: Hand, *, aggregator: bool) -> None:
 
 def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     """Has subtrees moved from one shard to another, as far as that makes their shares equal. The aggregator runs on."""
-    old = read_plan(layout.plan)
+    old = _plan(layout.plan)
     if old is None or old.generation != request.generation:
-        return  # there is another plan by now, perhaps a predecessor's
+        return  # there is another plan by now, perhaps a predecessor's, or none that could be continued
     layout.next_plan.unlink(missing_ok=True)  # a predecessor's, perhaps of another request
     hand.prepare_plan(request)
-    new = read_plan(layout.next_plan)
+    new = _plan(layout.next_plan)
     if new is None:
         log_line("no subtree is to be moved to another shard")
         return
@@ -203,7 +204,7 @@ def _get_heirs_ready(layout: Layout, hand: Hand, settings: Settings) -> None:
 
 def _add_shards(layout: Layout, hand: Hand) -> None:
     """Starts the shards of the plan on disk that do not run."""
-    plan = read_plan(layout.plan)
+    plan = _plan(layout.plan)
     for shard in plan.shards() if plan is not None else []:
         hand.beat()
         hand.proxy.shards.add(shard)
@@ -277,12 +278,17 @@ def _state_of_aggregator(hand: Hand) -> str:
 
 def _plans(layout: Layout) -> tuple[Plan, Plan] | tuple[()]:
     """The plan in force and the next one; nothing where one is missing."""
-    try:
-        old = read_plan(layout.plan)
-    except msgspec.MsgspecError:
-        old = None
-    new = read_plan(layout.next_plan)
+    old, new = _plan(layout.plan), _plan(layout.next_plan)
     return () if old is None or new is None else (old, new)
+
+
+def _plan(path: Path) -> Plan | None:
+    """A plan on disk. A damaged one counts as none, and is logged: the coordinator makes another when the request is done."""
+    try:
+        return read_plan(path)
+    except msgspec.MsgspecError as error:
+        log_line(f"{path} is damaged: {error}")
+        return None
 
 
 def _remove_shards(hand: Hand, *plans: Plan) -> None:

@@ -13,7 +13,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings, write_settings
 from shardwatch.supervisor.planning.heat import NO_RATES, ChangeRates
-from shardwatch.supervisor.planning.rebalances import Uneven
+from shardwatch.supervisor.planning.rebalances import RATE, WEIGHT, Uneven
 from shardwatch.supervisor.reload.request import read_request
 from shardwatch.supervisor.reload.scales import Scales, ask_to_rebalance
 from shardwatch.supervisor.service.shares import Counted, Shares, rates_between
@@ -31,8 +31,9 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_shards_are_weighed_while_something_changes(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And at once with another plan. Each time what was counted the last time is there again."""
-    uneven = Uneven("uneven", "rate", 7.0)
+    """And at once with another plan. Each time what was counted the last time is there again. Nothing has a rate while nothing
+    changes."""
+    uneven = Uneven("uneven", WEIGHT, 7.0)
     counted = [Counted(float(n), n, {"s0": (1, n, n)}) for n in range(3)]
     answers = [
         None, Shares({}, uneven, counted[0], ChangeRates({"s0": 7.0}, 3)), Shares({}, Uneven(), counted[1], NO_RATES),
@@ -47,14 +48,26 @@ def test_shards_are_weighed_while_something_changes(layout: Layout, monkeypatch:
     monkeypatch.setattr("shardwatch.supervisor.service.shares.shares", shares)
     scales = Scales(layout, SETTINGS, lambda job: job())
     assert scales.weigh(PLAN) == Uneven(), "it is scanning"
-    for _ in range(3):
-        assert scales.weigh(PLAN) == uneven
-    assert scales.rates == ChangeRates({"s0": 7.0}, 3)
+    assert scales.weigh(PLAN) == uneven and scales.rates == ChangeRates({"s0": 7.0}, 3)
+    for _ in range(2):
+        assert scales.weigh(PLAN) == uneven and scales.rates == NO_RATES
     assert len(asked) == 2
     os.utime(layout.index_db, ns=(0, 1))
     assert scales.weigh(PLAN) == Uneven()
     assert scales.weigh(Plan(6, PLAN.anchors, "k")) == Uneven("", "", 1.0)
     assert asked == [None, None, counted[0], counted[1]]
+
+
+def test_a_shard_is_hot_only_as_long_as_something_changes(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again, although the index has not changed since: just that has cooled it."""
+    hot, counted = Uneven("hot", RATE, 900.0), Counted(1.0, 1, {"s0": (1, 1, 1)})
+    answers = [Shares({}, hot, counted, ChangeRates({"s0": 900.0}, 3)), Shares({}, Uneven(), counted, NO_RATES)]
+    monkeypatch.setattr("shardwatch.supervisor.service.shares.shares", lambda *_: answers.pop(0))
+    scales = Scales(layout, SETTINGS, lambda job: job())
+    assert scales.weigh(PLAN) == hot
+    for _ in range(2):
+        assert scales.weigh(PLAN) == Uneven() and scales.rates == NO_RATES
+    assert not answers
 
 
 def test_what_was_counted_between_two_times() -> None:
@@ -84,3 +97,22 @@ def test_the_coordinator_asks_itself(layout: Layout) -> None:
     assert request is not None and request.before == request.after
     assert (request.rebalance, request.generation) == (True, PLAN.generation)
     assert request.rates == ChangeRates({"s0": 7.0}, 3)
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "for others", "full"])
+def test_a_coordinator_that_can_not_ask_goes_on(
+    layout: Layout, trouble: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says why, and asks the next time."""
+    write_settings(layout.settings, SETTINGS)
+    layout.triggers.write_bytes(b"{" if trouble == "damaged" else b"[]")
+    layout.triggers.chmod(0o666 if trouble == "for others" else 0o600)
+    if trouble == "full":
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("shardwatch.supervisor.reload.request.write", full)
+    ask_to_rebalance(layout, PLAN, "uneven", NO_RATES)
+    assert not layout.reload.exists()
+    assert "that can't be asked for: " in capsys.readouterr().out

@@ -195,11 +195,31 @@ def test_a_plan_in_force_that_is_damaged_is_continued_by_nobody(layout: Layout, 
     assert supervisord.calls.count("remove") == 2 and read_plan(layout.plan) == NEW_PLAN
 
 
+@pytest.mark.parametrize("which", ["in force", "next"])
+def test_nothing_is_moved_by_a_damaged_plan(layout: Layout, supervisord: Supervisord, which: str) -> None:
+    """The request is done all the same, and the coordinator makes another plan after it. Otherwise it would begin with it again
+    and again."""
+
+    def prepare_plan(request: ReloadRequest) -> None:
+        layout.next_plan.write_bytes(b"{")
+
+    supervisord.prepare_plan = prepare_plan  # type: ignore[method-assign]
+    if which == "in force":
+        layout.plan.write_bytes(b"{")
+    write(layout.reload, replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation))
+    assert take_over(layout, supervisord)
+    assert read_outcome(layout.reload_outcome) == Outcome(id="r")
+    assert not layout.reload.exists() and not layout.next_plan.exists()
+    assert supervisord.running == {"aggregator", "s0", "s1", "lint"} and "remove" not in supervisord.calls
+
+
 def test_nothing_is_asked(layout: Layout, supervisord: Supervisord) -> None:
-    """Without a request nothing is done; a damaged one is dropped, and said."""
-    layout.reload.write_bytes(b"{")
-    take_over(layout, supervisord)
-    assert not layout.reload.exists()
+    """Without a request nothing is done; one that is damaged, or that others could have written, is dropped, and said."""
+    for content, mode in ((b"{", 0o600), (b"{}", 0o666)):
+        layout.reload.write_bytes(content)
+        layout.reload.chmod(mode)
+        take_over(layout, supervisord)
+        assert not layout.reload.exists()
     take_over(layout, supervisord)
     assert supervisord.calls == []
 
