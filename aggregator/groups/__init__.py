@@ -6,6 +6,7 @@ One group is made of these, which are pure:
 - `batches`: its batches that were handed out, and what their workers say about them.
 - `delivery`: what comes next, and the position that moves with it.
 - `outcomes`: how its units end, and what becomes of their rows.
+- `failure`: how a batch has failed.
 - `unacknowledged`: what it has not acknowledged yet, and its cursor, which follows from that.
 - `holder_mark`: how rows note that it holds their paths.
 - `position`: how far it has come, in all lanes.

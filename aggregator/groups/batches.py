@@ -10,6 +10,7 @@ from collections.abc import Collection, Container
 from shardwatch.shard.contract.input.shown import shown
 
 from ..protocol.messages import RefusedError
+from .failure import Failure
 from .index_port import IndexPort
 from .outcomes import Outcomes
 from .unit import Unit
@@ -80,26 +81,13 @@ class Batches:
         self.expire(index, now)
         self._units.leases.extend(self._on_lease(number), now + lease_s)
 
-    def nack(
-        self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None, output: str = ""
-    ) -> float:
-        """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
-        after attempts_max, and a lone path that fails as often is set aside, with the end of what the worker had written
-        (`output`). That pause, seconds. Raises RefusedError."""
+    def nack(self, index: IndexPort, number: int, now: float, failure: Failure) -> float:
+        """The batch failed: it is handed out again after a pause; in pieces after attempts_max, and a lone path that fails as
+        often is set aside, with the end of what the worker had written. That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
-        return self._outcomes.nacked(index, self._on_lease(number), now, reason, retry_s, output)
+        return self._outcomes.nacked(index, self._on_lease(number), now, failure)
 
-    def nack_some(
-        self,
-        index: IndexPort,
-        number: int,
-        now: float,
-        reason: str,
-        retry_s: float | None = None,
-        output: str = "",
-        *,
-        ticks: Collection[int],
-    ) -> float:
+    def nack_some(self, index: IndexPort, number: int, now: float, failure: Failure, ticks: Collection[int]) -> float:
         """Failed have the rows of the batch with these ticks, as if they were a batch, with the deletions that belong to what was
         moved; the others stay on lease. Ticks that the batch does not have (any more) are ignored, and with the last row the
         batch has failed. The pause, seconds; 0 if it has none of these. Raises RefusedError."""
@@ -107,7 +95,7 @@ class Batches:
         unit = self._on_lease(number)
         if unit.fresh:
             raise RefusedError("bad_field", "a fresh batch has no ticks that could fail alone", "nack the batch")
-        return self._outcomes.nacked_some(index, unit, now, ticks, reason, retry_s, output)
+        return self._outcomes.nacked_some(index, unit, now, failure, ticks)
 
     def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from .choice import kind_told
+from .failure import Failure
 from .holder_mark import HolderMark
 from .index_port import IndexPort
 from .position import Position
@@ -26,9 +27,7 @@ class Outcomes:
         attempts_max: failures after which a batch is handed out in pieces, and a lone path set aside.
     """
 
-    def __init__(
-        self, mark: HolderMark, position: Position, units: Units, set_aside: SetAside, attempts_max: int
-    ) -> None:
+    def __init__(self, mark: HolderMark, position: Position, units: Units, set_aside: SetAside, attempts_max: int) -> None:
         self._mark = mark
         self._position = position
         self._units = units
@@ -59,26 +58,22 @@ class Outcomes:
         self._position.free(unit, self._units.leases)
         self._units.redeliveries.give_back(unit, now)
 
-    def nacked(
-        self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None = None, output: str = ""
-    ) -> float:
+    def nacked(self, index: IndexPort, unit: Unit, now: float, failure: Failure) -> float:
         """A worker says that the unit failed; the pause until it is handed out again, seconds."""
         self._units.leases.end(unit, "it was nacked")
-        return self._failed(index, unit, now, reason, retry_s, output)
+        return self._failed(index, unit, now, failure)
 
-    def nacked_some(
-        self, index: IndexPort, unit: Unit, now: float, ticks: Collection[int], reason: str, retry_s: float | None, output: str
-    ) -> float:
+    def nacked_some(self, index: IndexPort, unit: Unit, now: float, failure: Failure, ticks: Collection[int]) -> float:
         """A worker says that the rows of the unit with these ticks failed, which are a unit of their own from then on; the others
         stay on lease. The pause, seconds; 0 if there are none."""
         failed = unit.take_out({*ticks, *self._deletions_of(index, unit, ticks)})
         if not unit.parts:
             unit.parts = failed.parts
-            return self.nacked(index, unit, now, reason, retry_s, output)
+            return self.nacked(index, unit, now, failure)
         if not failed.parts:
             return 0.0
         self._units.leases.shrunk(unit)
-        return self._failed(index, self._units.split(unit, failed.parts), now, reason, retry_s, output)
+        return self._failed(index, self._units.split(unit, failed.parts), now, failure)
 
     def _deletions_of(self, index: IndexPort, unit: Unit, ticks: Collection[int]) -> set[int]:
         """The ticks of the deletions that events `moved` with these ticks stand for. After a restart it is not known what the
@@ -96,13 +91,14 @@ class Outcomes:
                 self._position.free(unit, self._units.leases)
                 self._units.redeliveries.give_back(unit, now)
                 continue
-            self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
+            at = f" at worker {unit.worker}" if unit.worker else ""
+            self._failed(index, unit, now, Failure("its lease expired" + at, 0))
 
-    def _failed(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None, output: str = "") -> float:
+    def _failed(self, index: IndexPort, unit: Unit, now: float, failure: Failure) -> float:
         """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
         self._position.free(unit, self._units.leases)
-        unit.fail(reason)
-        pause_s = retry_pause_s(unit.failures) if retry_s is None else retry_s
+        unit.fail(failure.reason)
+        pause_s = retry_pause_s(unit.failures) if failure.retry_s is None else failure.retry_s
         if unit.failures < self._attempts_max or unit.fresh:
             self._units.redeliveries.give_back(unit, now + pause_s)
             return pause_s
@@ -111,7 +107,7 @@ class Outcomes:
             for piece in unit.pieces():
                 self._units.redeliveries.add([piece], now)
         else:
-            self._set_path_aside(index, unit, output)
+            self._set_path_aside(index, unit, failure.output)
         return pause_s
 
     def _set_path_aside(self, index: IndexPort, unit: Unit, output: str) -> None:

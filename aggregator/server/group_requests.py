@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from shardwatch.shard.contract.state.settings import Settings
 
+from ..groups.failure import Failure
 from ..groups.group import Group, GroupState
 from ..groups.index_port import IndexPort
 from ..groups.record import DeadLetterRecord
@@ -63,12 +64,12 @@ class GroupRequests:
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
         number = group.batches.number(request.batch)
-        reason, output = request.reason[: bounds.REASON_CHARS_MAX], _end_of(request.output)
         retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
+        failure = Failure(request.reason[: bounds.REASON_CHARS_MAX], retry_s, _end_of(request.output))
         if request.ticks is None:
-            pause_s = group.batches.nack(self._index, number, now, reason, retry_s, output)
+            pause_s = group.batches.nack(self._index, number, now, failure)
         else:
-            pause_s = group.batches.nack_some(self._index, number, now, reason, retry_s, output, ticks=frozenset(request.ticks))
+            pause_s = group.batches.nack_some(self._index, number, now, failure, frozenset(request.ticks))
         return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 
     def _release(self, group: Group, request: protocol.Release, now: float) -> dict[str, object]:

@@ -10,6 +10,7 @@ from harness_serve import Bench, short
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
+from shardwatch.aggregator.groups.failure import Failure
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.groups.store import GroupStore, boot_id
@@ -27,7 +28,7 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     index.put(b"/r/bad")
     batches = [group.pull(index, 0.0, 1, LeaseTerms(10.0, "w"), 9) for _ in range(3)]
     assert all(isinstance(b, GroupBatch) for b in batches)
-    group.batches.nack(index, 3, 0.0, "no")
+    group.batches.nack(index, 3, 0.0, Failure("no"))
     index.put(b"/r/a", size=2)
     group.pull(index, 0.0, 1, LeaseTerms(10.0, "w"), 9)
     store = GroupStore(tmp_path / "groups.db", boot="b")

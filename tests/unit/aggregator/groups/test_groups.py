@@ -14,6 +14,7 @@ from told_index import ToldIndex
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
 from shardwatch.aggregator.groups.ended import ENDED_MAX
+from shardwatch.aggregator.groups.failure import Failure
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.groups.outcomes import RETRY_S_MAX
@@ -193,7 +194,7 @@ def test_a_nacked_batch_says_the_same_again(index: ToldIndex) -> None:
     index.put(b"/r/a")
     group = made(index)
     first = pull(group, index)
-    group.batches.nack(index, first.number, 0.0, "boom")
+    group.batches.nack(index, first.number, 0.0, Failure("boom"))
     assert why(group, index, now=0.1) == "empty"
     again = pull(group, index, now=0.2)
     assert (again.attempt, again.events) == (2, first.events)
@@ -209,7 +210,7 @@ def test_pauses_grow_to_a_cap(index: ToldIndex) -> None:
     now, pauses = 0.0, []
     for _ in range(12):
         batch = pull(group, index, now=now)
-        pauses.append(group.batches.nack(index, batch.number, now, ""))
+        pauses.append(group.batches.nack(index, batch.number, now, Failure("")))
         now += pauses[-1]
     assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
     assert pauses[-1] == pytest.approx(RETRY_S_MAX)
@@ -221,7 +222,7 @@ def test_a_row_that_moved_on_is_not_redelivered(index: ToldIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index)
-    group.batches.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, Failure("", 0.0))
     index.put(b"/r/a", size=2)
     assert kinds(pull(group, index)) == [("created", "/r/b")]
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
@@ -233,7 +234,7 @@ def test_a_large_unit_comes_back_in_pieces(index: ToldIndex) -> None:
         index.put(b"/r/%d" % n)
     group = made(index)
     first = pull(group, index)
-    group.batches.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, Failure("", 0.0))
     parts = [pull(group, index, 2) for _ in range(3)]
     assert [len(p.events) for p in parts] == [2, 2, 1]
     assert {p.attempt for p in parts} == {2}
@@ -278,7 +279,7 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: ToldIndex) -> No
             continue
         names = [e.path for e in found.events if isinstance(e, Event)]
         if "/r/bad" in names:
-            group.batches.nack(index, found.number, now, "bad syntax")
+            group.batches.nack(index, found.number, now, Failure("bad syntax"))
         else:
             group.ack(index, found.number, now)
             done += names
@@ -294,7 +295,7 @@ def test_what_was_set_aside_can_be_tried_again(index: ToldIndex) -> None:
     """`retry` hands it out again as it was, though it did not change."""
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
-    group.batches.nack(index, pull(group, index).number, 0.0, "no")
+    group.batches.nack(index, pull(group, index).number, 0.0, Failure("no"))
     assert why(group, index) == "empty"
     assert group.set_aside.retry(0.0) == 1
     assert kinds(pull(group, index)) == [("created", "/r/a")]
@@ -312,7 +313,7 @@ def test_some_of_a_batch_are_done_and_the_others_fail(index: ToldIndex) -> None:
     assert group.batches.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2]}) == 0
     index.put(b"/r/a", size=2)
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
-    group.batches.nack(index, batch.number, 0.0, "bad syntax")
+    group.batches.nack(index, batch.number, 0.0, Failure("bad syntax"))
     again = pull(group, index, now=1.0)
     assert kinds(again) == [("created", "/r/bad")]
     assert again.attempt == 2
@@ -326,13 +327,13 @@ def test_some_of_a_batch_fail_and_the_others_go_on(index: ToldIndex) -> None:
     group = made(index)
     batch = pull(group, index)
     a, bad, c = [event.tick for event in batch.events]
-    assert group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={10**9}) == 0.0
-    assert group.batches.nack_some(index, batch.number, 0.0, "no", 2.0, ticks={bad, 10**9}) == 2.0
+    assert group.batches.nack_some(index, batch.number, 0.0, Failure("no", 0.0), {10**9}) == 0.0
+    assert group.batches.nack_some(index, batch.number, 0.0, Failure("no", 2.0), {bad, 10**9}) == 2.0
     assert why(group, index) == "empty"
     again = pull(group, index, now=2.0)
     assert (kinds(again), again.attempt) == ([("created", "/r/bad")], 2)
     assert group.batches.ack_some(index, batch.number, 2.0, {a}) == 1
-    group.batches.nack_some(index, batch.number, 2.0, "no", 0.0, ticks={c})
+    group.batches.nack_some(index, batch.number, 2.0, Failure("no", 0.0), {c})
     with pytest.raises(RefusedError, match="it was nacked"):
         group.ack(index, batch.number, 2.0)
     rest = pull(group, index, now=2.0)
@@ -348,9 +349,9 @@ def test_some_of_a_batch_are_set_aside(index: ToldIndex) -> None:
     group = made(index, attempts_max=1)
     batch = pull(group, index)
     _, bad, c, d = [event.tick for event in batch.events]
-    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={bad})
+    group.batches.nack_some(index, batch.number, 0.0, Failure("no", 0.0), {bad})
     assert [path["path"] for path in set_aside(group, index)] == ["/r/bad"]
-    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={c, d})
+    group.batches.nack_some(index, batch.number, 0.0, Failure("no", 0.0), {c, d})
     assert [kinds(pull(group, index)) for _ in range(2)] == [[("created", "/r/c")], [("created", "/r/d")]]
     assert group.ack(index, batch.number, 0.0) == 1
 
@@ -369,7 +370,7 @@ def test_a_move_that_fails_takes_its_deletion_along(index: ToldIndex, changed: b
     (moved,) = [event for event in batch.events if isinstance(event, Event) and event.event_type == "moved"]
     if changed:
         index.put(b"/r/new", ino=7, size=2)
-    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={moved.tick})
+    group.batches.nack_some(index, batch.number, 0.0, Failure("no", 0.0), {moved.tick})
     assert group.ack(index, batch.number, 0.0) == 1
     again = kinds(pull(group, index))
     assert again == ([("deleted", "/r/old")] if changed else [("moved", "/r/new")])
@@ -403,7 +404,7 @@ def test_of_a_fresh_batch_nothing_fails_alone(index: ToldIndex) -> None:
     group.refresh("a reason")
     batch = pull(group, index)
     with pytest.raises(RefusedError, match="no ticks"):
-        group.batches.nack_some(index, batch.number, 0.0, "no", ticks={1})
+        group.batches.nack_some(index, batch.number, 0.0, Failure("no"), {1})
 
 
 def test_more_ticks_than_an_ack_may_name() -> None:
@@ -539,7 +540,7 @@ def test_a_seek_forward_gives_up_what_is_pending(index: ToldIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index, 1)
-    group.batches.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, Failure("", 0.0))
     assert group.seek(index, index.tick)
     assert why(group, index) == "empty"
     index.put(b"/r/b", size=2)
@@ -590,7 +591,7 @@ def test_ended_batches_are_forgotten_in_time(index: ToldIndex) -> None:
     numbers = []
     for _ in range(ENDED_MAX + 1):
         numbers.append(pull(group, index).number)
-        group.batches.nack(index, numbers[-1], 0.0, "", 0.0)
+        group.batches.nack(index, numbers[-1], 0.0, Failure("", 0.0))
     for number in numbers:
         with pytest.raises(RefusedError, match="does not know it" if number == numbers[0] else "it was nacked"):
             group.ack(index, number, 0.0)

@@ -11,6 +11,7 @@ from entries import Entry, seen
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
+from shardwatch.aggregator.groups.failure import Failure
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease_terms import LeaseTerms
 from shardwatch.aggregator.index.holders import ALL, Holders, loaded, stored
@@ -372,7 +373,7 @@ def test_a_deletion_that_is_set_aside_is_not_told_yet(tree: Tree, restart: bool)
     group = tree.group(attempts_max=1)
     tree.drain(group)
     tree.remove("a")
-    group.batches.nack(tree.index.backlog, _leased(tree, group).number, 0.0, "for a test")
+    group.batches.nack(tree.index.backlog, _leased(tree, group).number, 0.0, Failure("for a test"))
     assert len(group.set_aside) == 1
     _attached(tree, group, restart)
     tree.write("a")
