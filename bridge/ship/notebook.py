@@ -61,6 +61,6 @@ def read_progress(layout: Layout) -> Progress | None:
 
     Raises OSError, and UsageError for a file that is not ours.
     """
-    with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError), StateDirectory(layout.state_dir) as state:
+    with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError), StateDirectory(layout.state_dir, foreign=True) as state:
         return msgspec.json.decode(state.read(FILE), type=Progress)
     return None

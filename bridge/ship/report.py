@@ -61,6 +61,6 @@ class Reporter:
 
 def read_report(layout: Layout) -> ShipReport | None:
     """None where there is none, or none that can be read."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError), StateDirectory(layout.state_dir) as state:
+    with contextlib.suppress(OSError, msgspec.MsgspecError), StateDirectory(layout.state_dir, foreign=True) as state:
         return msgspec.json.decode(state.read(FILE), type=ShipReport)
     return None

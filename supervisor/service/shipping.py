@@ -21,7 +21,7 @@ def shipping(
 
     Raises OSError, and UsageError for files that are not ours.
     """
-    with StateDirectory(layout.state_dir) as state:
+    with StateDirectory(layout.state_dir, foreign=True) as state:
         is_running = state.held(_LOCK)
     if not is_running and not any(row["name"] == SHIP for row in processes):
         return None

@@ -157,9 +157,11 @@ def check_place(layout: Layout) -> None:
 def check_usable(layout: Layout) -> None:
     """Raises UsageError where no service could have its state directory, also for what is there. Makes nothing."""
     check_place(layout)
-    if os.path.lexists(layout.state_dir):
-        with _undone_on_error(layout):
+    with _undone_on_error(layout):
+        if os.path.lexists(layout.state_dir):
             _opened(layout).close()
+        elif not (above := next(path for path in layout.state_dir.parents if path.exists())).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(above))
 
 
 def _check_name(layout: Layout) -> None:

@@ -42,7 +42,7 @@ def web_page(layout: Layout, processes: Iterable[Mapping[str, Any]]) -> dict[str
     if row is None:
         return None
     report = None
-    with contextlib.suppress(OSError, msgspec.MsgspecError), StateDirectory(layout.state_dir) as state:
+    with contextlib.suppress(OSError, msgspec.MsgspecError), StateDirectory(layout.state_dir, foreign=True) as state:
         report = msgspec.json.decode(state.read(_FILE), type=WebReport)
     if report is None or report.pid != row["pid"]:  # of one that has ended
         return {"address": "", "error": "", "remedy": ""}

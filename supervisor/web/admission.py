@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
+from hashlib import sha256
 from typing import Final
 
 from starlette.datastructures import Headers, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Names by which a browser reaches this machine. Another name that leads to it (DNS rebinding) is another site's.
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+#: What the name of a cookie begins with. A browser has the same cookies for all ports of a host, on which other services may be,
+#: so each token has a name of its own (`cookie_name`).
 COOKIE: Final = "shardwatch_token"
 _HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self';"
@@ -37,6 +40,7 @@ class Admission:
         self._app = app
         self._hosts = hosts
         self._token = token
+        self._cookie = cookie_name(token or "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,11 +65,10 @@ class Admission:
         kind, _, value = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(value):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self._is_token(cookie.value)
+        # Not by `http.cookies`: a cookie of another program that is not to its taste would hide ours.
+        return any(
+            self._is_token(cookie_parser(given).get(self._cookie, "")) for given in headers.getlist("cookie")
+        )
 
     def _is_token(self, value: str) -> bool:
         return self._token is not None and secrets.compare_digest(value.encode(), self._token.encode())
@@ -74,12 +77,17 @@ class Admission:
         """Who brings the token in the address gets a cookie in its place, so that it stays in no address."""
         if self._is_token(QueryParams(scope["query_string"]).get("token", "")):
             admitted = RedirectResponse(scope["path"], 303)
-            admitted.set_cookie(COOKIE, str(self._token), httponly=True, samesite="strict")
+            admitted.set_cookie(self._cookie, str(self._token), httponly=True, samesite="strict")
             await admitted(scope, receive, send)
             return
         refused = PlainTextResponse("a token is needed: `shardwatch web` has printed the address with it\n", 401)
         refused.headers["www-authenticate"] = "Bearer"
         await refused(scope, receive, send)
+
+
+def cookie_name(token: str) -> str:
+    """The name of the cookie in which a browser brings that token. Pure."""
+    return f"{COOKIE}_{sha256(token.encode()).hexdigest()[:8]}"
 
 
 def _host(value: str) -> str:

@@ -25,6 +25,8 @@ from .observer import Observer
 
 #: Files of one answer to a search.
 FOUND_MAX: Final = 200
+#: Searches at the same time; further ones wait. Each has a thread, of which some must be left for looks at the service.
+SEARCHES_MAX: Final = 2
 #: The longest time back that a search may ask for, seconds.
 WITHIN_S_MAX: Final = 366 * 86_400.0
 _PAGE: Final = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -38,6 +40,7 @@ def make_app(layout: Layout) -> Starlette:
 class _Answers:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self._searches = asyncio.Semaphore(SEARCHES_MAX)
         routes = [
             Route("/api/status", self._status),
             Route("/api/find", self._find),
@@ -76,7 +79,8 @@ class _Answers:
         except ValueError:
             return _json({"error": f"`within` is seconds, above 0 and at most {WITHIN_S_MAX:g}"}, 400)
         try:
-            found = await asyncio.to_thread(_latest, self._observer.layout, glob, within_s)
+            async with self._searches:
+                found = await asyncio.to_thread(_latest, self._observer.layout, glob, within_s)
         except UsageError as error:
             return _json({"error": str(error)}, 400)
         except ShardwatchError as error:

@@ -126,8 +126,9 @@ def families(status: Status) -> Iterator[Metric]:
         yield from _subtrees(engine["degraded"])
         yield from _busiest(engine["shards"])
         yield from _polling(engine.get("polling"))
-        holds = sum(1 for hold in engine.get("holds") or [] if not hold["spent"])
-        yield _family("holds", "Holds for which batches are held back", None, [("", holds)])
+        if (holds := engine.get("holds")) is not None:  # else nobody knows: the databases can't be used
+            count = sum(1 for hold in holds if not hold["spent"])
+            yield _family("holds", "Holds for which batches are held back", None, [("", count)])
     yield from _of_each(_GROUP, "group", [(str(group["name"]), group) for group in status["groups"]])
     yield from _shipping(status["ship"])
     if limits := status.get("limits"):

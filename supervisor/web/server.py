@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -53,7 +54,8 @@ def bind_socket(path: Path) -> socket.socket:
 
 
 def bind_port(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises InUseError if the port is taken, UsageError if there is no such address."""
+    """A listening TCP socket. Raises InUseError if the port is taken, UsageError if this machine has no such address, or if the
+    port is not for this user."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
@@ -66,7 +68,11 @@ def bind_port(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise InUseError(f"can't listen on {host} port {port}: {error.strerror}", hint="give another --port") from None
+        message = f"can't listen on {shown(host)} port {port}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            raise InUseError(message, hint="give another --port") from None
+        hint = "give a --port above 1023" if isinstance(error, PermissionError) else "give an address of this machine"
+        raise UsageError(message, hint=hint) from None
     return listening
 
 

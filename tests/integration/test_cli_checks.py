@@ -113,6 +113,20 @@ def test_doctor_names_what_is_wrong_with_its_remedy(tmp_path: Path, state_dir: P
     assert text.count("! ") == 2 and text.count("-> ") == 2
 
 
+def test_doctor_says_of_a_state_directory_what_up_says(tree: Path, state_dir: Path) -> None:
+    """What is there for another purpose, or lies below a file: a finding in the words with which `up` refuses it."""
+    program = state_dir.parent / "program"
+    program.write_text("")
+    program.chmod(0o755)
+    for place in (program, program / "below", tree):
+        refused = run("up", "--detach", tree, "--state-dir", place, check=False)
+        assert refused.returncode == 2, refused.stderr
+        done = run("doctor", "--json", tree, "--state-dir", place, check=False)
+        (finding,) = json.loads(done.stdout)["findings"]
+        assert done.returncode == 1
+        assert refused.stderr.strip() == f"shardwatch: error: {finding['message']} ({finding['remedy']})"
+
+
 def test_config_tells_values_and_origins(tmp_path: Path) -> None:
     """Default, file, environment and command line, each named."""
     config = tmp_path / "my.toml"

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import stats_below
 from users import BOB, MALLORY, command_of, common_place, commons, environment_of, give, home, python_as, run_as
+from waiting import eventually
 
 __all__ = ["commons"]
 
@@ -184,6 +186,24 @@ def test_another_users_service_is_said_to_be_anothers(bobs: Path, commons: Path,
     assert done.returncode == 2, done.stderr
     assert f"user {BOB}" in done.stderr and "no service runs" not in done.stderr
     assert run_as(BOB, "status", "--state-dir", bobs, cwd=commons).returncode == 0
+
+
+def test_root_may_ask_about_the_service_of_another_user(bobs: Path, commons: Path) -> None:
+    """Its state and health, and its metrics on a socket of root's: as its own user is told, and nothing there becomes root's."""
+    own, place = give(0, commons / "own"), ("--state-dir", bobs)
+    for command in (("status",), ("pull", "--group", "g", "--wait", "0"), ("doctor",)):
+        done = run_as(0, *command, *place, cwd=own)
+        assert (done.returncode, done.stderr) == (0, ""), command
+
+    def limits(uid: int) -> Any:
+        return json.loads(run_as(uid, "doctor", "--json", *place, cwd=own).stdout)["limits"]
+
+    # Those of Bob, whose watches they are. Another test may have a process of his for a moment.
+    eventually(lambda: (told := limits(0)) == limits(BOB) and told["watches_used"] > 0, what="the same limits")
+    refused = run_as(0, "web", *place, cwd=own)
+    assert refused.returncode == 2
+    assert f"belongs to user {BOB}" in refused.stderr and "(name a socket with --socket, or give --port)" in refused.stderr
+    assert {state.st_uid for state in stats_below(bobs).values()} == {BOB}
 
 
 @pytest.fixture

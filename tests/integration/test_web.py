@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import chromium, new_page
 from cli_process import GUARD_S, Command, run
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from session import deliver
 from waiting import eventually
 
@@ -135,6 +135,8 @@ def test_what_it_can_not_serve_on(service: Path, tmp_path: Path) -> None:
     for arguments, word in (
         (["--port", "65536"], "out of range"),
         (["--host", "127.0.0.1"], "--host needs --port"),
+        (["--port", "0", "--host", ""], "--host is empty"),
+        (["--port", "0", "--host", "192.0.2.1"], "(give an address of this machine)"),
         (["--port", "0", "--host", "no.such.host.invalid"], "no address"),
         (["--port", "0", "--token-file", tmp_path / "none"], "no token can be read"),
         (["--port", "0", "--token-file", short], "contains no token"),
@@ -252,3 +254,53 @@ def test_the_page_of_a_service_in_trouble(service: Path, page: Page) -> None:
     with contextlib.suppress(ProcessLookupError):  # it was killed for its silence, and replaced
         deliver(aggregator, signal.SIGCONT)
     expect(page.locator("#health")).to_have_text("healthy", timeout=GUARD_S * 1000)
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_sorts_by_values_and_says_what_is_not_known(service: Path, page: Page) -> None:
+    """By times, and not by how they read; and groups are not none while the databases can't be used."""
+    told = page.request.get(f"{page.url}api/status").json()
+    ages = {"seconds": 90.0, "minutes": 300.0, "days": 400_000.0, "nothing": None}
+    groups = [{**told["groups"][0], "name": name, "oldest_pending_s": age} for name, age in ages.items()]
+    page.route("**/api/status", lambda route: route.fulfill(json={**told, "groups": groups}))
+    names = page.locator("#group-table tbody tr td:first-child")
+    expect(names).to_have_count(len(ages))
+    header = page.get_by_role("button", name="Oldest pending")
+    for order in (["seconds", "minutes", "days", "nothing"], ["days", "minutes", "seconds", "nothing"]):
+        header.click()
+        expect(names).to_have_text(order)
+    outage = {"ready": False, "roots": ["/r"], "storage": {"message": "full", "remedy": "mend it"}, "shards": [], "degraded": []}
+    page.route("**/api/status", lambda route: route.fulfill(json={**told, "groups": [], "engine": outage}))
+    for table in ("#group-table", "#shard-table"):
+        expect(page.locator(table)).to_have_text("not known now")
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_says_that_it_gets_no_answer(service: Path, browser: Browser) -> None:
+    """Also where the connection stays and nobody answers, as behind a tunnel that hangs; and where the answer is no status."""
+    with Command("web", "--state-dir", service, "--port", "0") as web:
+        page = new_page(browser)
+        page.clock.install()
+        page.goto(address_of(web))
+        expect(page.locator("#health")).to_have_text("healthy")
+        unanswered: list[Route] = []
+
+        def leave(route: Route) -> None:
+            unanswered.append(route)
+
+        page.route("**/api/status", leave)
+        page.clock.run_for(3_000)
+        eventually(lambda: unanswered)
+        page.clock.run_for(20_000)
+        expect(page.locator("#stale")).to_contain_text("none within 15 s. What is shown is of before.")
+        expect(page.locator("#health")).to_have_text("no answer")
+        page.unroute("**/api/status")
+        page.route("**/api/status", lambda route: route.fulfill(status=503, body="Service Unavailable"))
+        page.clock.run_for(3_000)
+        expect(page.locator("#stale")).to_contain_text("503 Service Unavailable")
+        page.unroute("**/api/status")
+        page.clock.run_for(3_000)
+        expect(page.locator("#health")).to_have_text("healthy")
+        expect(page.locator("#stale")).to_be_hidden()
+        page.close()
+        web.end(signal.SIGTERM)

@@ -80,7 +80,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     from .plan import budget_fields
 
     check_state_dir(resolved.state_dir)
-    limits = read_inotify_limits()
+    limits = read_inotify_limits(_user_of_service(resolved.state_dir))
     findings: list[dict[str, str]] = []
     roots = [examine_root(root, resolved.settings, findings) for root in resolved.settings.roots]
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
@@ -206,6 +206,16 @@ def holdings(state_dir: Path) -> tuple[int, int]:
     return sum(i for i, _ in held), sum(w for _, w in held)
 
 
+def _user_of_service(state_dir: Path) -> int | None:
+    """Whose service runs in `state_dir`, which root may ask about: the limits of inotify are that user's. None: none runs there,
+    and one that is started is ours."""
+    from shardwatch.shard.contract.state.layout import Layout
+
+    from ...service import service
+
+    return state_dir.stat().st_uid if service.running(Layout(state_dir)) else None
+
+
 def examine_allowed(
     settings: Settings, shards: list[ShardNeeds], running: bool, state_dir: Path, findings: list[dict[str, str]]
 ) -> dict[str, Any]:
@@ -240,23 +250,24 @@ def examine_queue(limits: InotifyLimits, findings: list[dict[str, str]]) -> None
 
 def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[str, Any]:
     """Where the service keeps, or would keep, its state."""
-    from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
     from shardwatch.shard.contract.state.layout import Layout
 
     from ...planning.limits import filesystem
     from ...service import service
-    from ...service.state_dir import TEMPORARY_SUFFIX_BYTES
+    from ...service.state_dir import check_usable
     from ...terminal.lines import path_fields
 
     layout = Layout(state_dir)
-    longest = max(len(os.fsencode(p)) for p in layout.sockets()) + TEMPORARY_SUFFIX_BYTES
-    if longest > IPC_PATH_BYTES_MAX:
-        too_many = longest - IPC_PATH_BYTES_MAX
-        note(findings, f"the path of the state directory {state_dir} is {too_many} bytes too long", "give another --state-dir")
+    running = service.running(layout)
     at = next(p for p in (state_dir, *state_dir.parents) if p.exists())
     writable = os.access(at, os.W_OK | os.X_OK)
-    if not writable:
-        note(findings, f"{at} can't be written", "give another --state-dir")
+    try:
+        if not running:  # else it may be another user's, whose service root may ask about
+            check_usable(layout)
+        if not writable:
+            note(findings, f"{at} can't be written", "give another --state-dir")
+    except UsageError as refusal:
+        note(findings, refusal.message, refusal.hint)
     kind, remote = filesystem(os.fsencode(state_dir))
     if remote:
         note(
@@ -274,7 +285,7 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
         **path_fields(os.fsencode(state_dir)),
         "exists": state_dir.exists(),
         "writable": writable,
-        "running": service.running(layout),
+        "running": running,
         "filesystem": kind,
         "free_bytes": free.f_bavail * free.f_frsize,
     }

@@ -63,6 +63,8 @@ def _run(options: argparse.Namespace) -> int:
     made = secrets.token_urlsafe(24) if options.host is not None and token is None else None
     demand_web()
     layout = running_layout(options)
+    if options.port is None and options.socket is None:
+        _check_own(layout)
 
     def tell(address: str) -> None:
         say(f"shardwatch: the page is at {address if made is None else f'{address}?token={made}'}; Ctrl-C ends it")
@@ -123,8 +125,21 @@ def _check_place(options: argparse.Namespace) -> None:
 
     if options.host is not None and options.port is None:
         raise UsageError("--host needs --port", hint="give both")
+    if options.host == "":
+        raise UsageError("--host is empty", hint="give an address of this machine, or leave it out")
     if options.port is not None and not 0 <= options.port <= 65_535:
         raise UsageError(f"--port {options.port} is out of range", hint="give 0 to 65535")
+
+
+def _check_own(layout: Layout) -> None:
+    """Raises UsageError where the socket would lie in the state directory of another user, to which root writes nothing."""
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.state.directory import StateDirectory
+
+    try:
+        StateDirectory(layout.state_dir).close()
+    except UsageError as error:
+        raise UsageError(error.message, hint="name a socket with --socket, or give --port") from None
 
 
 def _serve(

@@ -2,13 +2,20 @@
 // Text of the service reaches the page only as text (textContent), never as HTML.
 
 const PERIOD_MS = 2000;
+const ANSWER_MS = 15000; // a service that does not answer takes `shardwatch web` some seconds
+const SEARCH_MS = 600000;
 const SAMPLES_MAX = 300; // ten minutes
 const RATE_LEVELS = [0, 0.1, 10, 100]; // hints a second above which a shard is one level darker
 const samples = [];
 let sorting = {}; // table -> [column, direction]
+let shownFindings = null; // as JSON: what is the same is left alone, so that it can be selected
+let searches = 0;
 
 const byId = (id) => document.getElementById(id);
 const number = (value) => (value === null || value === undefined ? "–" : Number(value).toLocaleString("en"));
+const counted = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+// Whether shards and groups are known: they are not while the aggregator does not answer, or can't use its databases.
+const knowsRows = (status) => Boolean(status.engine) && !status.engine.storage;
 const rate = (value) => (value === null ? "–" : value < 10 ? value.toFixed(1) : number(Math.round(value)));
 
 function element(tag, attributes = {}, ...children) {
@@ -31,7 +38,7 @@ function take(status) {
   const engine = status.engine;
   const shards = Object.fromEntries((engine?.shards ?? []).map((s) => [s.id, { epoch: s.epoch, hints: s.hints ?? null }]));
   const backlog = status.groups.reduce((sum, group) => sum + group.backlog, 0);
-  samples.push({ time: status.time, written: engine?.rows_written ?? null, shards, backlog: engine ? backlog : null });
+  samples.push({ time: status.time, written: engine?.rows_written ?? null, shards, backlog: knowsRows(status) ? backlog : null });
   if (samples.length > SAMPLES_MAX) samples.shift();
 }
 
@@ -79,15 +86,16 @@ function drawCharts() {
 
 // Tables -------------------------------------------------------------------------------------------------------------
 
-// columns: [header, value of a row, kind]; kind: "number", "path", "time", "line" or ""
-function drawTable(id, caption, columns, rows) {
+// columns: [header, value of a row, kind, the value as text]; kind: "number", "path", "time", "line" or "". Rows are sorted by the
+// value itself, and not by its text.
+function drawTable(id, caption, columns, rows, empty = "none") {
   const place = byId(id);
   if (!rows.length) {
-    place.replaceChildren(element("p", { class: "hint" }, "none"));
+    place.replaceChildren(element("p", { class: "hint" }, empty));
     return;
   }
   const [column, direction] = sorting[id] ?? [-1, 1];
-  const sorted = column < 0 ? rows : [...rows].sort((a, b) => direction * compare(columns[column][1](a), columns[column][1](b)));
+  const sorted = column < 0 ? rows : [...rows].sort((a, b) => compare(columns[column][1](a), columns[column][1](b), direction));
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.column : undefined;
   const head = element("tr");
   columns.forEach(([header, , kind], i) => {
@@ -96,7 +104,7 @@ function drawTable(id, caption, columns, rows) {
     const button = element("button", { type: "button", "data-column": i }, header);
     button.addEventListener("click", () => {
       sorting = { ...sorting, [id]: [i, i === column ? -direction : 1] };
-      drawTable(id, caption, columns, rows);
+      drawTable(id, caption, columns, rows, empty);
       byId(id).querySelector(`[data-column="${i}"]`)?.focus();
     });
     cell.append(button);
@@ -105,9 +113,10 @@ function drawTable(id, caption, columns, rows) {
   const body = element("tbody");
   for (const row of sorted) {
     const line = element("tr");
-    for (const [, value, kind] of columns) {
+    for (const [, value, kind, said] of columns) {
       const found = value(row);
-      line.append(element("td", { class: kind || null }, kind === "number" && typeof found === "number" ? number(found) : found ?? "–"));
+      const text = said ? said(found) : kind === "number" && typeof found === "number" ? number(found) : found ?? "–";
+      line.append(element("td", { class: kind || null }, text));
     }
     body.append(line);
   }
@@ -115,15 +124,19 @@ function drawTable(id, caption, columns, rows) {
   const header = element("thead");
   header.append(head);
   table.append(element("caption", {}, caption), header, body);
-  const scroll = element("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
-  scroll.append(table);
-  place.replaceChildren(scroll);
+  const kept = place.querySelector(":scope > .scroll"); // it stays where it was scrolled to
+  const scroll = kept ?? element("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
+  scroll.replaceChildren(table);
+  if (!kept) place.replaceChildren(scroll);
   if (focused !== undefined) place.querySelector(`[data-column="${focused}"]`)?.focus();
 }
 
-function compare(a, b) {
-  if (typeof a === "number" && typeof b === "number") return a - b;
-  return String(a ?? "").localeCompare(String(b ?? ""), "en", { numeric: true });
+// What is not known comes last in either direction.
+function compare(a, b, direction) {
+  const unknown = (value) => value === null || value === undefined;
+  if (unknown(a) || unknown(b)) return unknown(a) - unknown(b);
+  if (typeof a === "number" && typeof b === "number") return direction * (a - b);
+  return direction * String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
 function drawList(id, entries) {
@@ -196,19 +209,22 @@ function drawShards(status) {
     ["Files", (s) => s.files, "number"],
     ["Watches", (s) => s.watches, "number"],
     ["Polled", (s) => s.polled, "number"],
-    ["Hints/s", (s) => rate(hints(s)), "number"],
+    ["Hints/s", hints, "number", rate],
     ["To look at", (s) => s.pending, "number"],
     ["Not acknowledged", (s) => s.unacked, "number"],
     ["Overflows", (s) => s.overflows, "number"],
     ["Rescans", (s) => s.rescans, "number"],
     ["Deaths/min", (s) => deaths[`shards:${s.id}`], "number"],
     ["Subtrees", (s) => subtrees(s, roots), "line"],
-  ], shards);
+  ], shards, knowsRows(status) ? "none" : "not known now");
 }
 
 // The whole ----------------------------------------------------------------------------------------------------------
 
 function drawFindings(status) {
+  const said = JSON.stringify(status.findings);
+  if (said === shownFindings) return;
+  shownFindings = said;
   const items = status.findings.map((finding) => {
     const item = element("li", { "data-level": finding.level });
     item.append(element("strong", {}, `${finding.level}: `), finding.message);
@@ -228,7 +244,7 @@ function drawNumbers(status) {
     ["Last tick", number(engine?.tick)],
     ["Watches of this service", number(engine ? watches : null)],
     ["Watches of its user", `${number(limits?.watches_used)} of ${number(limits?.watches)}`],
-    ["Groups", number(engine ? status.groups.length : null)],
+    ["Groups", number(knowsRows(status) ? status.groups.length : null)],
     ["Overflows", number(engine ? engine.shards.reduce((sum, shard) => sum + (shard.overflows ?? 0), 0) : null)],
     ["Findings of the verification", number(engine?.verification?.findings)],
   ]);
@@ -239,13 +255,13 @@ function drawGroups(status) {
     ["Group", (g) => g.name, "path"],
     ["State", (g) => (g.reason ? `${g.state}: ${g.reason}` : g.state), ""],
     ["Pending", (g) => g.backlog, "number"],
-    ["Oldest pending", (g) => span(g.oldest_pending_s), "number"],
+    ["Oldest pending", (g) => g.oldest_pending_s, "number", span],
     ["On lease", (g) => g.leased, "number"],
     ["To be tried again", (g) => g.retrying, "number"],
     ["Set aside", (g) => g.parked_paths, "number"],
     ["Workers waiting", (g) => g.waiting_pulls, "number"],
     ["Acknowledged tick", (g) => g.cursor, "number"],
-  ], status.groups);
+  ], status.groups, knowsRows(status) ? "none" : "not known now");
   const held = (status.engine?.holds ?? []).map((hold) =>
     element("p", {}, `${hold.spent ? "batches flow although it is held" : "batches are held back"} by ${hold.name}, for ${span(hold.held_s)}`),
   );
@@ -301,8 +317,8 @@ function drawPrograms(status) {
   drawTable("program-table", "All programs", [
     ["Program", (p) => p.name, ""],
     ["State", (p) => (p.state === "STARTING" && p.heard ? "RUNNING" : p.state), ""],
-    ["Process", (p) => String(p.pid || "–"), "number"],
-    ["Up", (p) => span(p.up_s), "number"],
+    ["Process", (p) => p.pid || null, "number", (pid) => String(pid ?? "–")],
+    ["Up", (p) => p.up_s, "number", span],
     ["Deaths/min", (p) => p.deaths, "number"],
     ["Breaker", (p) => (p.breaker === "closed" ? "closed" : `${p.breaker}, next try in ${span(p.retry_s)}`), ""],
     ["Error", (p) => p.error || "–", "path"],
@@ -329,18 +345,28 @@ function draw(status) {
   drawPrograms(status);
 }
 
-async function ask(address) {
-  const answer = await fetch(address, { headers: { accept: "application/json" } });
-  if (answer.status === 401) throw new Error("the token is missing or wrong: use the address that `shardwatch web` has printed");
-  return answer.json();
+async function ask(address, limit) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`none within ${limit / 1000} s`)), limit);
+  try {
+    const answer = await fetch(address, { headers: { accept: "application/json" }, signal: late.signal });
+    if (answer.status === 401) throw new Error("the token is missing or wrong: use the address that `shardwatch web` has printed");
+    if (answer.headers.get("content-type") !== "application/json") throw new Error(`${answer.status} ${await answer.text()}`.trim());
+    return await answer.json();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function update() {
   const stale = byId("stale");
   try {
-    draw(await ask("/api/status"));
+    draw(await ask("/api/status", ANSWER_MS));
     stale.hidden = true;
   } catch (error) {
+    document.title = "no answer – shardwatch";
+    byId("health").textContent = "no answer";
+    byId("health").dataset.health = "unknown";
     const said = `No answer from \`shardwatch web\`: ${error.message}. What is shown is of before.`;
     if (stale.hidden || stale.textContent !== said) stale.textContent = said;
     stale.hidden = false;
@@ -353,22 +379,24 @@ async function search(event) {
   const said = byId("search-said");
   const asked = new URLSearchParams(new FormData(byId("search-form")));
   said.textContent = "searching";
+  const mine = ++searches;
   try {
-    const found = await ask(`/api/find?${asked}`);
+    const found = await ask(`/api/find?${asked}`, SEARCH_MS);
+    if (mine !== searches) return; // another one was begun meanwhile
     if (found.error) {
       said.textContent = found.error;
       byId("search-table").replaceChildren();
       return;
     }
-    said.textContent = `${number(found.files.length)} files${found.more ? ", and more: the latest are shown" : ""}`;
+    said.textContent = `${counted(found.files.length, "file")}${found.more ? ", and more: the latest are shown" : ""}`;
     drawTable("search-table", "The latest change first", [
       ["Path", (f) => f.path, "path"],
       ["Bytes", (f) => f.size, "number"],
-      ["Modified", (f) => new Date(f.mtime * 1000).toLocaleString("sv"), "time"],
+      ["Modified", (f) => f.mtime, "time", (mtime) => new Date(mtime * 1000).toLocaleString("sv")],
       ["Tick", (f) => f.tick, "number"],
     ], found.files);
   } catch (error) {
-    said.textContent = `No answer: ${error.message}`;
+    if (mine === searches) said.textContent = `No answer: ${error.message}`;
   }
 }
 

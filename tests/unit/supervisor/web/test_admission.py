@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from shardwatch.supervisor.web.admission import COOKIE, LOOPBACK, Admission
+from shardwatch.supervisor.web.admission import LOOPBACK, Admission, cookie_name
 
 TOKEN = "a-token-of-some-length"
 
@@ -73,7 +73,7 @@ def test_another_name_for_this_machine_is_refused(host: str) -> None:
         ("/", {"authorization": "Bearer wrong"}),
         ("/", {"authorization": f"Basic {TOKEN}"}),
         ("/", {"authorization": "Bearer"}),
-        ("/", {"cookie": f"{COOKIE}=wrong"}),
+        ("/", {"cookie": f"{cookie_name(TOKEN)}=wrong"}),
         ("/", {"cookie": f"other={TOKEN}"}),
     ],
 )
@@ -95,3 +95,7 @@ def test_a_token_in_the_header_or_in_the_cookie_that_follows_the_address() -> No
     cookie = led.headers["set-cookie"]
     assert {"httponly", "samesite=strict"} <= set(cookie.lower().split("; "))
     assert ask(admission, "/", {"cookie": cookie.partition(";")[0]}).text == "page /"
+    # What other programs on other ports of the same host have set, which the browser brings, too.
+    for other in ('a={"x": 1}', "flag", "x[]=1", 'half="', f"{cookie_name('another-token-of-theirs')}=another-token-of-theirs"):
+        for brought in (f"{other}; {cookie.partition(';')[0]}", f"{cookie.partition(';')[0]}; {other}"):
+            assert ask(admission, "/", {"cookie": brought}).status == 200, brought

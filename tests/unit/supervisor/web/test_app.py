@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_process import GUARD_S
+from starlette.types import Message
 
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.search.find import FoundFile
@@ -47,3 +51,39 @@ def test_a_search_returns_the_latest_files(tmp_path: Path, monkeypatch: pytest.M
     found = app._latest(Layout(tmp_path), "*", 10.0)
     assert len(found) == app.FOUND_MAX + 1
     assert [file["tick"] for file in found] == sorted((file.tick for file in files), reverse=True)[: len(found)]
+
+
+def test_searches_leave_room_for_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than asyncio has threads, none of which gets on: health is told all the same, and then they are answered."""
+    going_on = threading.Event()
+
+    def find(*arguments: object, **named: object) -> Iterator[FoundFile]:
+        going_on.wait(GUARD_S)
+        yield FoundFile("/t/1", 1, 0, 1, 0.0)
+
+    monkeypatch.setattr(app, "find", find)
+    served = app.make_app(Layout(tmp_path / "none"))
+
+    async def ask(path: str) -> int:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await served({"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}, receive, send)
+        return int(sent[0]["status"])
+
+    async def all_at_once() -> None:
+        searches = [asyncio.create_task(ask("/api/find")) for _ in range(40)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(ask("/healthz"), GUARD_S / 2) == 503
+            assert not any(search.done() for search in searches)
+        finally:
+            going_on.set()
+            assert set(await asyncio.gather(*searches)) == {200}
+
+    asyncio.run(all_at_once())

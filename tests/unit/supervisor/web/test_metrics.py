@@ -94,6 +94,14 @@ def test_an_aggregator_that_does_not_answer() -> None:
     assert not any(name.startswith(unknown) for name, *_ in found)
 
 
+def test_databases_that_can_not_be_used() -> None:
+    """What they would tell is left out, holds too: nobody knows of any, and not that there is none."""
+    engine = {"ready": False, "roots": ["/r"], "storage": {"message": "full", "remedy": "mend it"}, "shards": [], "degraded": []}
+    found = values({**STATUS, "engine": engine, "groups": []})
+    assert found["shardwatch_answering",] == 1 and found["shardwatch_ready",] == 0
+    assert not any(name.startswith(("shardwatch_files", "shardwatch_group", "shardwatch_holds")) for name, *_ in found)
+
+
 def test_a_stream_that_is_not_known_yet() -> None:
     """Only whether it is connected."""
     found = values({**STATUS, "ship": {"connected": False, "behind": None, "unconfirmed": None}})
