@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.make_sound()
         inherited.correct()
         with _early_process(arguments) as early:
-            from .command_line import run
+            from shardwatch.shard.contract.process.loading import Loading
+
+            with Loading():
+                from .command_line import run
 
             return run(arguments, early)
     except KeyboardInterrupt:  # while the early process ends

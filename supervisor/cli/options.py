@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input.shown import cut, shown
+from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.options import (
     INCLUDE,
     OPTIONS,
@@ -171,8 +172,9 @@ def sources(options: argparse.Namespace, resolved: Resolved, state_dir: Path | N
 
 def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object], *, ordinary: bool = False) -> Resolved:
     """All layers of the configuration, with these on top. Warns of files that do not count. Raises UsageError."""
-    from ..config import profile
-    from ..config.resolve import resolve
+    with Loading():
+        from ..config import profile
+        from ..config.resolve import resolve
 
     defaults = profile.ORDINARY if ordinary else profile.AST
     resolved = resolve(

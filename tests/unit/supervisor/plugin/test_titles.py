@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervisor.datatypes import process_or_group_name  # type: ignore[import-untyped]
 
+from shardwatch.supervisor.plugin import spawn
 from shardwatch.supervisor.plugin.spawn import LAUNCH, named
 from shardwatch.supervisor.plugin.titles import PATH_CHARS_MAX, ByTitle, PlannedPart, id_of, title, titles
 
@@ -70,6 +72,24 @@ def test_a_process_is_found_by_id_and_by_title() -> None:
 
 def test_the_command_line_says_what_it_is() -> None:
     """Of our programs; nothing is put into that of others."""
-    ours = ["python3", "-P", "-m", LAUNCH, "--nice", "10", "shardwatch.x", "--state-dir", "."]
+    ours = ["python3", "-P", "-m", LAUNCH, "shardwatch.x", "--state-dir", "."]
     assert named(ours, "s0-src", "/s %(x)s ;") == [*ours[:4], "--of", "/s %(x)s ;:s0-src", *ours[4:]]
     assert named(["cat", "x"], "mine", "/s") == ["cat", "x"]
+
+
+def test_a_program_of_ours_gives_way_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its nice value is set before Python is started for it. That of others' programs stays, whatever their arguments are."""
+    done: list[object] = []
+    monkeypatch.setattr(os, "nice", done.append)
+    monkeypatch.setattr(spawn, "_stock", lambda process, filename, argv: done.append(argv))
+    process = SimpleNamespace(config=SimpleNamespace(name="coordinator", options=SimpleNamespace(here="/s")))
+
+    def spawned(*argv: str) -> list[object]:
+        done.clear()
+        spawn._spawn_as_child(process, argv[0], argv)
+        return list(done)
+
+    start = ["python3", "-P", "-m", LAUNCH]
+    assert spawned(*start, "--nice", "10", "x", "--nice", "3") == [10, [*start, "--of", "/s:coordinator", "x", "--nice", "3"]]
+    assert spawned(*start, "x", "--nice", "3") == [[*start, "--of", "/s:coordinator", "x", "--nice", "3"]]
+    assert spawned("other", "--nice", "3") == [["other", "--nice", "3"]]

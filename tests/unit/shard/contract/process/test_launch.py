@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 _PROGRAM = """
-import gc, os, sys
+import gc
 collected = gc.isenabled()
 
 def main(arguments):
-    print(arguments, collected, gc.isenabled(), os.nice(0))
+    print(arguments, collected, gc.isenabled())
     return 7
 """
 
 
-@pytest.mark.parametrize(("nice", "more"), [([], 0), (["--of", "--nice:x", "--nice", "3"], 3)])
-def test_a_program_gets_its_arguments_and_gives_its_code(tmp_path: Path, nice: list[str], more: int) -> None:
-    """It is loaded without collections, and runs with them; its priority is set before that."""
+@pytest.mark.parametrize("named", [[], ["--of", "--of:x"]])
+def test_a_program_gets_its_arguments_and_gives_its_code(tmp_path: Path, named: list[str]) -> None:
+    """It is loaded without collections, and runs with them."""
     (tmp_path / "program.py").write_text(_PROGRAM)
     launched = subprocess.run(
-        [sys.executable, "-P", "-m", "shardwatch.shard.contract.process.launch", *nice, "program", "--state-dir", "."],
+        [sys.executable, "-P", "-m", "shardwatch.shard.contract.process.launch", *named, "program", "--state-dir", "."],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert launched.returncode == 7, launched.stderr
-    assert launched.stdout == f"['--state-dir', '.'] False True {min(19, os.nice(0) + more)}\n"
+    assert launched.stdout == "['--state-dir', '.'] False True\n"
