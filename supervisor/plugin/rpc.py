@@ -64,7 +64,7 @@ class ShardsRPC:
         self._leaving = Leaving(supervisord)
         self._keep_through_reread()
         self._ensure_group()
-        triggers.add(supervisord, template, self._leaving.want_again)
+        self._add_programs()
         self._await_plan(terms_of(supervisord.options).planner)
 
     # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
@@ -121,7 +121,7 @@ class ShardsRPC:
         self._upkeep.remember()
         if use_choice(self._supervisord) != self._logged:
             self.relog()
-        triggers.add(self._supervisord, self._template, self._leaving.want_again)
+        self._add_programs()
         self._wake.kick()
         return True
 
@@ -191,6 +191,11 @@ class ShardsRPC:
     def _processes(self) -> list[Subprocess]:
         groups = sorted(self._supervisord.process_groups.values(), key=lambda group: group.config.priority)
         return [process for group in groups for _, process in sorted(group.processes.items())]
+
+    def _add_programs(self) -> None:
+        """Adds the programs of the configuration that are not there yet; those that are leaving stay."""
+        for group, name in triggers.add(self._supervisord, self._template):
+            self._leaving.want_again(group, name)
 
     def _ensure_group(self) -> Any:
         group = self._supervisord.process_groups.get(GROUP)

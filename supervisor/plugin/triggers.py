@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
@@ -32,54 +32,58 @@ WEB_STOP_WAIT_S: Final = 3
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
-def add(supervisord: Supervisor, template: Mapping[str, str], start_again: Callable[[str, str], bool]) -> None:
-    """Adds the programs that are not there yet to both groups; nothing else of them is decided here. A file that can't be read is
-    logged.
+def add(supervisord: Supervisor, template: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Adds the programs that are not there yet to their groups; nothing else of them is decided here. A file that can't be read
+    is logged.
 
-    `template`: the options of a program, in which the command and what follows from it are put in. `start_again` is called with
-    group and name of those that are there: they may have been told to leave.
+    `template`: the options of a program, in which the command and what follows from it are put in. Returns group and name of
+    those that were there already: they may have been told to leave.
     """
     options = supervisord.options
     layout = Layout(options.here or ".")
+    there: list[tuple[str, str]] = []
     if layout.ship_section.exists():
         config = _config(supervisord, SHIP, SHIP, template, "ship --section", SHIP, SHIP_STOP_WAIT_S)
-        _add(supervisord, SHIP, SHIP_PRIORITY, [config], start_again)
+        there += _add(supervisord, SHIP, SHIP_PRIORITY, [config])
     if layout.web_section.exists():
         config = _config(supervisord, WEB, WEB, template, "web --section", WEB, WEB_STOP_WAIT_S)
-        _add(supervisord, WEB, WEB_PRIORITY, [config], start_again)
+        there += _add(supervisord, WEB, WEB_PRIORITY, [config])
+    commands = _commands(supervisord, template, layout)
+    if commands:
+        there += _add(supervisord, EXEC, PRIORITY, commands)
+    return there
+
+
+def _commands(supervisord: Supervisor, template: Mapping[str, str], layout: Layout) -> list[ProcessConfig]:
+    """One program for each command of `exec.json`; none where there is no such file, or it can't be read."""
     try:
         names = [trigger["name"] for trigger in json.loads(layout.triggers.read_bytes())]
-        configs = [
+        return [
             _config(supervisord, EXEC, name, template, f"exec --trigger {name}", f"exec-{name}", STOP_WAIT_S)
             for name in names
             if _NAME.fullmatch(name)
         ]
     except FileNotFoundError:
-        return
+        return []
     except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
-        options.logger.warn(f"exec: exec.json can't be read: {error!r}")
-        return
-    _add(supervisord, EXEC, PRIORITY, configs, start_again)
+        supervisord.options.logger.warn(f"exec: exec.json can't be read: {error!r}")
+        return []
 
 
-def _add(
-    supervisord: Supervisor,
-    name: str,
-    priority: int,
-    configs: list[ProcessConfig],
-    start_again: Callable[[str, str], bool],
-) -> None:
-    """Adds programs to a group, which is made if it is not there."""
+def _add(supervisord: Supervisor, name: str, priority: int, configs: list[ProcessConfig]) -> list[tuple[str, str]]:
+    """Adds programs to a group, which is made if it is not there. Returns group and name of those that were there already."""
     group = supervisord.process_groups.get(name)
     if group is None:
         supervisord.add_process_group(ProcessGroupConfig(supervisord.options, name, priority, configs))
-        return
+        return []
+    there = []
     for config in configs:
         if config.name not in group.processes:
             group.config.process_configs.append(config)
             group.processes[config.name] = config.make_process(group)  # STOPPED and autostart: the next pass starts it
         else:
-            start_again(name, config.name)
+            there.append((name, config.name))
+    return there
 
 
 def _config(
