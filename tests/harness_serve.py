@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from told_index import Tellable, ToldIndex
@@ -149,6 +149,12 @@ class Bench:
     def group(self, name: str = "g") -> dict[str, Any]:
         """The group as `groups` lists it."""
         return next(g for g in self.ask("groups")["groups"] if g["name"] == name)
+
+
+class BenchMaker(Protocol):
+    """The fixture `make_bench`: a service over `files` files /r/0, /r/1 and so on."""
+
+    def __call__(self, files: int = 0, **settings: Any) -> Bench: ...
 
 
 def short(events: list[dict[str, Any]]) -> list[tuple[str, str]]:

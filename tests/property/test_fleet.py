@@ -11,8 +11,9 @@ import copy
 import os
 import sqlite3
 from collections import deque
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from fleet_steps import carry_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -38,7 +39,6 @@ from shardwatch.bridge.protocol.bodies import (
 )  # fmt: skip
 from shardwatch.bridge.protocol.names import Subjects
 
-T = TypeVar("T")
 SOURCES = ("one", "two")
 PATHS = [b"/r/a", b"/r/b", b"/r/\xff"]
 LEASE_S = 10.0
@@ -261,16 +261,6 @@ class Worker(NamedTuple):
     member: ModelMember
     following: FleetFollowing
     in_hand: list[FleetHanded]
-
-
-def carry_out(flow: FleetFlow[T]) -> T:
-    try:
-        step = next(flow)
-        while True:
-            step = flow.send(step.call(*step.arguments))
-    except StopIteration as end:
-        found: T = end.value
-        return found
 
 
 class FleetMachine(RuleBasedStateMachine):

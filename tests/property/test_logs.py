@@ -12,13 +12,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from fleet_steps import carry_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.fleet.course import Arrived, Course
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
-from shardwatch.bridge.fleet.steps import FleetFlow
 from shardwatch.bridge.fleet.store import FleetPosition
 from shardwatch.bridge.protocol.bodies import Message, stamp_of
 from shardwatch.bridge.protocol.logs import (
@@ -94,15 +94,6 @@ class Reader:
 
     def close(self) -> None:
         self._database.close()
-
-
-def carry_out(flow: FleetFlow[Any]) -> Any:
-    try:
-        step = next(flow)
-        while True:
-            step = flow.send(step.call(*step.arguments))
-    except StopIteration as end:
-        return end.value
 
 
 class Source:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-from harness_serve import Bench
+from harness_serve import Bench, BenchMaker
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db", attempts_max=1)
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench(attempts_max=1)
 
 
 def wait(bench: Bench, group: str = "g", timeout_ms: int = 60_000) -> int:

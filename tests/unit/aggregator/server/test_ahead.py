@@ -7,18 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 from shardwatch.aggregator.server import ahead as ahead_of_serve
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(make_bench: BenchMaker) -> Bench:
     """Six files in three batches of two."""
-    bench = Bench(tmp_path / "groups.db", batch_size_max=2, lease_ms=10_000, attempts_max=2)
-    for number in range(6):
-        bench.index.put(b"/r/%d" % number)
-    return bench
+    return make_bench(6, batch_size_max=2, lease_ms=10_000, attempts_max=2)
 
 
 def ahead(bench: Bench, **fields: Any) -> dict[str, Any]:

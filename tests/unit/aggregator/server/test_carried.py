@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 from shardwatch.aggregator.groups.registry import PUT_OFF_S
 from shardwatch.aggregator.protocol.messages import RefusedError
@@ -18,12 +18,9 @@ from shardwatch.aggregator.server.call import LeaseName
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(make_bench: BenchMaker) -> Bench:
     """Three files, one to a batch."""
-    bench = Bench(tmp_path / "groups.db", batch_size_max=1, lease_ms=600_000, attempts_max=2)
-    for number in range(3):
-        bench.index.put(b"/r/%d" % number)
-    return bench
+    return make_bench(3, batch_size_max=1, lease_ms=600_000, attempts_max=2)
 
 
 def pulled(bench: Bench, **fields: Any) -> dict[str, Any]:

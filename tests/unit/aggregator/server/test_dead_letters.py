@@ -5,23 +5,20 @@ from __future__ import annotations
 
 import sqlite3
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 from shardwatch.aggregator.groups import tables
 from shardwatch.aggregator.protocol.bounds import DEAD_LETTERS_MAX, OUTPUT_BYTES_MAX, REASON_CHARS_MAX
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "groups.db", attempts_max=1, leases_max=1000)
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench(attempts_max=1, leases_max=1000)
 
 
 def b64(path: bytes) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_serve import Bench
+from harness_serve import Bench, BenchMaker
 
 PATH = b"/r/\xffa"
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db", attempts_max=2)
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench(attempts_max=2)
 
 
 def rows(bench: Bench, path: bytes = PATH) -> list[dict[str, Any]]:

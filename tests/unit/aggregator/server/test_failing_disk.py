@@ -5,11 +5,10 @@ so. Until then its worker would wait as long as for a service that hangs.
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from harness_serve import Bench
+from harness_serve import Bench, BenchMaker
 
 from shardwatch.aggregator.protocol.messages import RefusedError
 
@@ -17,12 +16,9 @@ FULL = RefusedError("storage", "the disk is full", "free some space")
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(make_bench: BenchMaker) -> Bench:
     """Three files, one to a batch."""
-    bench = Bench(tmp_path / "groups.db", batch_size_max=1)
-    for number in range(3):
-        bench.index.put(b"/r/%d" % number)
-    return bench
+    return make_bench(3, batch_size_max=1)
 
 
 def fail(*_: Any, **__: Any) -> NoReturn:

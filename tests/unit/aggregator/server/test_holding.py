@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 LOCK = b"/r/.git/index.lock"
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db", lease_ms=3000, leases_max=8, batch_size_max=2, hold_ms_max=10_000)
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench(lease_ms=3000, leases_max=8, batch_size_max=2, hold_ms_max=10_000)
 
 
 def change(bench: Bench, *names: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 #: A minute, and the present of these tests, seconds since 1970.
 MINUTE = 60
@@ -14,11 +13,10 @@ NOW = 1_700_000_000
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db")
+def bench(make_bench: BenchMaker) -> Bench:
+    bench = make_bench()
     set_clock(bench, NOW)
-    yield bench
-    bench.store.abandon()
+    return bench
 
 
 def set_clock(bench: Bench, now: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 from hypothesis import given
 from hypothesis import strategies as st
 from told_index import ToldIndex
@@ -19,10 +19,8 @@ from shardwatch.aggregator.server import barriers, pulls, roster
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db", lease_ms=3000, leases_max=2)
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench(lease_ms=3000, leases_max=2)
 
 
 @pytest.fixture

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_serve import Bench, short
+from harness_serve import Bench, BenchMaker, short
 
 Reply = dict[str, Any]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    bench = Bench(tmp_path / "groups.db")
-    yield bench
-    bench.store.abandon()
+def bench(make_bench: BenchMaker) -> Bench:
+    return make_bench()
 
 
 def since(bench: Bench, cursor: str | None = None, **fields: Any) -> Reply:

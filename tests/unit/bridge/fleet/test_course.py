@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
 
 import pytest
+from fleet_steps import carry_out
 
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.fleet.course import Arrived, Course
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
-from shardwatch.bridge.fleet.steps import FleetFlow
 from shardwatch.bridge.fleet.store import FleetPosition
 from shardwatch.bridge.protocol.bodies import End, PathState, encode, encode_event
 from shardwatch.bridge.protocol.logs import LogEntry
 from shardwatch.bridge.protocol.names import Subjects
-
-T = TypeVar("T")
 
 
 class Partition:
@@ -76,20 +72,9 @@ class Partition:
         return found
 
 
-def carry_out(flow: FleetFlow[T]) -> T:
-    try:
-        step = next(flow)
-        while True:
-            step = flow.send(step.call(*step.arguments))
-    except StopIteration as end:
-        found: T = end.value
-        return found
-
-
 @pytest.fixture
-def partition() -> Iterator[Partition]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        yield Partition(connection)
+def partition(connection: sqlite3.Connection) -> Partition:
+    return Partition(connection)
 
 
 def test_what_comes_late_from_a_generation_before_the_complete_one_is_no_news(partition: Partition) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TypeVar, cast
+from typing import cast
 
 import pytest
+from fleet_steps import carry_out
 
 from shardwatch.bridge.fleet.course import Arrived
 from shardwatch.bridge.fleet.following import FleetFollowing, FleetHanded, FollowingOptions
 from shardwatch.bridge.fleet.member import Member
 from shardwatch.bridge.fleet.readings import Began, Chunk, LastGeneration, ReadingOpened
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
-from shardwatch.bridge.fleet.steps import FleetFlow
 from shardwatch.bridge.fleet.store import FleetPosition, Kept
 from shardwatch.bridge.protocol.bodies import PathState, encode
-
-T = TypeVar("T")
 
 
 class FullOnce(SqliteFleetStore):
@@ -67,22 +63,6 @@ class OnlyWorker:
 
     def is_idle(self, paused: set[int], missing: set[int]) -> bool:
         return not self.events
-
-
-def carry_out(flow: FleetFlow[T]) -> T:
-    try:
-        step = next(flow)
-        while True:
-            step = flow.send(step.call(*step.arguments))
-    except StopIteration as end:
-        found: T = end.value
-        return found
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        yield connection
 
 
 def following(worker: OnlyWorker, store: SqliteFleetStore) -> FleetFollowing:
