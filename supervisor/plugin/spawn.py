@@ -17,8 +17,8 @@ import supervisor.process
 Subprocess: Any = supervisor.process.Subprocess
 #: It starts our programs, and takes what is only to be seen.
 LAUNCH: Final = "shardwatch.shard.contract.process.launch"
-#: In the configuration: what is added to the nice value of a program. With it, the program leaves the processors to those that are
-#: waited for.
+#: In the configuration: what is added to the nice value of a program. With it, the program leaves the processors to those that
+#: are waited for.
 NICE: Final = "--nice"
 _stock: Final = Subprocess._spawn_as_child
 
@@ -41,8 +41,8 @@ def named(argv: Sequence[str], program: str, service: str) -> list[str]:
 
 
 def without_nice(argv: Sequence[str]) -> tuple[list[str], int]:
-    """The command line of a program of ours without `--nice N`, which stands first behind LAUNCH, and N; any other as it is, and 0.
-    Pure."""
+    """The command line of a program of ours without `--nice N`, which stands first behind LAUNCH, and N; any other as it is, and
+    0. Pure."""
     at = argv.index(LAUNCH) + 1 if LAUNCH in argv else len(argv)
     if list(argv[at : at + 1]) != [NICE]:
         return list(argv), 0
