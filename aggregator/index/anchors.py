@@ -25,27 +25,27 @@ class Anchors:
     def adopt(self, anchors: Iterable[bytes]) -> None:
         """Takes over a plan's anchors, in a transaction that the caller commits.
 
-        Where a path is no anchor any more and its directory is gone, the rows below it are buried here. Nobody else would do it:
-        the former owner does not own the rows any more, and the new owner has reported long ago that the directory is gone.
+        Where a path is no anchor any more, its rows are the next owner's, whose listings tell what is gone, if there is a row of
+        each directory on the way to them. There may be none. Perhaps the directory is gone: the next owner has reported that long
+        ago, and the former one can't report it any more. Or nobody has looked: it was a root, and a root above it is new; or the
+        patterns have left out, but for this root, where it lies. So the directories get rows, and the owner is asked to look.
 
-        That no row says of a directory that it is there proves nothing if nobody has looked above it: it was a root, and a root
-        above it is new. It gets a row then, and so do the directories on the way to it. The new owner, which scans all that it is
-        given, says if they are gone.
+        Where nobody owns it any more, the rows below it are buried here.
         """
         wanted = set(anchors)
         known = {path for (path,) in self._file.db.execute("SELECT path FROM anchor")}
         if wanted == known:
             return
         self._file.begin()
-        owners, former = Nearest(wanted), Nearest(known)
+        owners = Nearest(wanted)
         for path in sorted(known - wanted):
             above, name = os.path.split(path)
             if self._tables.directories.is_directory(above, name):
                 continue
             owner = owners.of(above)
-            if owner is not None and former.of(above) is None:
-                if self._tables.directories.knows(path):
-                    self._records.presume(owner, path)
+            if owner is not None:
+                if self._tables.directories.knows(path) and (first := self._records.presume(owner, path)) is not None:
+                    self._debts.owe(*first)
                 continue
             below = path if path == b"/" else path + b"/"
             self._records.bury_below([path], self._debts.wall_ns(), [a for a in wanted if a.startswith(below)])

@@ -256,15 +256,22 @@ class Records:
                     self._bury(id_, directory, living, at, rows.places)
                 self._debts.forgive(directory)
 
-    def presume(self, top: bytes, path: bytes) -> None:
+    def presume(self, top: bytes, path: bytes) -> tuple[bytes, bytes] | None:
         """The directories below `top` on the way to a path, and this one, are there, as far as is known: each has a row from now
-        on, so that a listing without it ends what is below it. No debt is paid by that."""
+        on, so that a look that does not find it ends what is below it. No debt is paid by that.
+
+        Returns the first one that had no row, as directory and name; None if all had one.
+        """
+        first = None
         above = top
         for name in path[len(top) :].strip(b"/").split(b"/"):
-            id_, _ = self._tables.directories.id_of(above)
-            record = Looks(above, self._debts.wall_ns(), [name], A_DIRECTORY, [])
-            self._merge(id_, record, self._tables.entries.named(id_, [name]), (), False, (), [])
+            if not self._tables.directories.is_directory(above, name):
+                first = first or (above, name)
+                id_, _ = self._tables.directories.id_of(above)
+                record = Looks(above, self._debts.wall_ns(), [name], A_DIRECTORY, [])
+                self._merge(id_, record, self._tables.entries.named(id_, [name]), (), False, (), [])
             above = join(above, name)
+        return first
 
     def leave_out(self, id_: int, path: bytes, rows: Sequence[Known], *, forget: bool) -> None:
         """These rows of a directory are none of ours any more: gone for those who hold them, or forgotten without a word."""

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from running import running, settings_for
 
 from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.planning.named import with_files
 
 
 class Mirror:
@@ -74,6 +76,25 @@ def test_a_root_around_the_former_one(tmp_path: Path, state_dir: Path) -> None:
     mirror.follow(settings_for(tree))
     assert mirror.paths == {tree / "a/one/x.json", tree / "a/one/sub/y.json", tree / "other.json"}
     assert sorted(mirror.kinds) == ["created"] * 4 + ["deleted"]
+
+
+@pytest.mark.parametrize(
+    ("named", "options"),
+    [("out", {"exclude": ("out/",)}), ("out/deep/sub/x.json", {"exclude": ("out/",)}), ("out/deep/sub", {"recursive": False})],
+)
+def test_a_root_in_what_the_patterns_leave_out(tmp_path: Path, state_dir: Path, named: str, options: dict[str, Any]) -> None:
+    """It is named, so it is watched. When it is not named any more and the patterns let it in, nothing in it is told again."""
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    for name in ("out/y.json", "out/deep/sub/x.json", "other.json"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("{}")
+    mirror = Mirror(state_dir)
+    mirror.follow(with_files(settings_for(tree, tree / named, **options)))
+    known = set(mirror.paths)
+    assert (tree / "other.json") in known and len(known) > 1
+    mirror.follow(with_files(settings_for(tree)))
+    assert mirror.paths == {tree / name for name in ("out/y.json", "out/deep/sub/x.json", "other.json")}
+    assert mirror.kinds == ["created"] * 3, "each was told once"
 
 
 def test_directories_that_are_no_events_any_more(tmp_path: Path, state_dir: Path) -> None:

@@ -53,9 +53,11 @@ def lists(index: Index, path: bytes, *entries: Entry, at: int = 100, stops: tupl
     index.commit()
 
 
-def looks(index: Index, path: bytes, *entries: Entry, absent: tuple[bytes, ...] = (), at: int = 200) -> None:
+def looks(
+    index: Index, path: bytes, *entries: Entry, absent: tuple[bytes, ...] = (), at: int = 200, stops: tuple[bytes, ...] = ()
+) -> None:
     index.begin()
-    index.records.looks(Looks(path, at, *seen(entries), list(absent)), ())
+    index.records.looks(Looks(path, at, *seen(entries), list(absent)), stops)
     index.commit()
 
 
@@ -469,8 +471,8 @@ def test_consumers_are_kept_beside_their_own_file(index: Index) -> None:
 # -- plans
 
 
-def test_a_plan_that_drops_an_anchor_buries_what_was_left_below_it(index: Index) -> None:
-    """Its former owner can't say that it is gone; its new one has said so long ago."""
+def test_what_a_plan_leaves_below_a_former_anchor_is_looked_for(index: Index) -> None:
+    """Its former owner can't say that it is gone; its new one may have said so long ago, and is asked once more."""
     index.anchors.adopt([R, b"/r/a", b"/r/a/x", b"/r/b"])
     index.commit()
     lists(index, R, folder(b"b"))
@@ -478,7 +480,10 @@ def test_a_plan_that_drops_an_anchor_buries_what_was_left_below_it(index: Index)
         lists(index, path, entry(b"f"))
     index.anchors.adopt([R, b"/r/a/x"])
     index.commit()
-    assert sorted(living(index)) == [b"/r/a/x/f", b"/r/b", b"/r/b/f"]
+    assert sorted(living(index)) == [b"/r/a", b"/r/a/f", b"/r/a/x/f", b"/r/b", b"/r/b/f"]
+    assert list(index.debts.owed) == [R] and list(index.debts.owed[R]) == [b"a"]
+    looks(index, R, absent=(b"a",), stops=(b"/r/a/x",))
+    assert sorted(living(index)) == [b"/r/a/x/f", b"/r/b", b"/r/b/f"] and not index.debts.owed
     index.anchors.adopt([b"/r/a/x", R])
     change_closed(index.file.path, "UPDATE state SET service = service")  # no transaction is open, so there is room for this one
 
