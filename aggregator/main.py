@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sqlite3
+import struct
 import sys
 import time
 from collections import deque
@@ -33,6 +34,7 @@ from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decod
 
 from .groups.registry import Registry
 from .groups.store import GroupStore
+from .index.examination import mistyped
 from .index.fitting import Fitting
 from .index.opening import open_index, rebuild
 from .index.replay import Replay
@@ -72,6 +74,8 @@ _BEAT_LATE_S: Final = 0.05
 #: So many times within so many seconds SQLite finds damage that no examination shows: the index is then built anew.
 _UNEXPLAINED: Final = 3
 _UNEXPLAINED_S: Final = 60.0
+#: What comes of a value that is of another type than its column.
+_OF_ANOTHER_TYPE: Final = (TypeError, ValueError, AttributeError, ArithmeticError, struct.error)
 _MENDING: Final = RefusedError("stopping", "a database is damaged, and built anew", "ask again in a moment")
 
 
@@ -465,18 +469,34 @@ class Service:
             if aggregator is not None:
                 aggregator.abandon(_MENDING if damaged(error) else outage.refused(why))
             return self._mend(error) if damaged(error) else why
-        except BaseException:
+        except BaseException as error:
             if aggregator is not None:
                 aggregator.abandon(_MENDING)
-            raise
+            wrong = self._misread(error)
+            if not wrong:
+                raise
+            log.error("stumbled over the index: %r", error)
+            return self._mend(sqlite3.DatabaseError(wrong), known=True)
         return None
 
-    def _mend(self, error: sqlite3.Error) -> Refusal | None:
-        """Sets aside what is damaged. Returns why it can't, or why it is better to wait a little."""
+    def _misread(self, error: BaseException) -> str:
+        """What the index holds that it can't hold, if an error may come from that; "" if it holds no such thing."""
+        if not isinstance(error, _OF_ANOTHER_TYPE):
+            return ""
+        try:
+            return mistyped(self._layout.index_db, self._sockets.pulse.beat)
+        except sqlite3.Error:  # it is not known to be damaged then: the first error ends the process
+            return ""
+
+    def _mend(self, error: sqlite3.Error, *, known: bool = False) -> Refusal | None:
+        """Sets aside what is damaged. Returns why it can't, or why it is better to wait a little. `known`: the error says what is
+        wrong in the index."""
         layout = self._layout
         log.error("the databases are examined: %s", error)
         try:
             index, groups = (examine(path, self._sockets.pulse.beat) for path in (layout.index_db, layout.groups_db))
+            if known and not index:
+                index = str(error)
             if not index and not groups:
                 now = time.monotonic()
                 self._unexplained.append(now)

@@ -18,9 +18,6 @@ from .portion import Count, Pieces, Portion, first, mixed, total
 from .row import ROW, Row, rows_from
 from .stretch import Stretch
 
-#: The first tick of the next page that has one after another.
-_NEXT_PAGE: Final = "SELECT base FROM page WHERE lane=? AND tick>? ORDER BY tick LIMIT 1"
-_LIVE: Final = "SELECT base, live FROM page WHERE lane=?1 AND tick>?2 AND base<=?3 ORDER BY tick"
 #: Whether one lane is in use, and no other.
 _ALONE: Final = "SELECT " + " AND ".join(
     [
@@ -96,10 +93,10 @@ class Backlog:
 
     def _pending(self, lane: int, after: int, limit: int) -> Pieces:
         """Rows of a lane after a tick: those before the next page, then those of pages, and between and after them."""
-        next_ = self._db.execute(_NEXT_PAGE, (lane, after)).fetchone()
-        rows = self._between(lane, after, _TICK_MAX if next_ is None else next_[0] - 1, limit)
+        base = self._pages.next_base(lane, after)
+        rows = self._between(lane, after, _TICK_MAX if base is None else base - 1, limit)
         pieces = [rows] if rows else []
-        if next_ is None or len(rows) == limit:
+        if base is None or len(rows) == limit:
             return pieces
         stretches: list[Stretch] = []
         upto, missing = _TICK_MAX, limit - len(rows)
@@ -109,7 +106,7 @@ class Backlog:
             if missing <= 0:
                 upto = stretch.ticks[-1]
                 break
-        others = self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows))
+        others = self._between(lane, max(after, base - 1), upto, limit - len(rows))
         count = limit - missing + len(others)
         return first([*pieces, *(mixed(stretches, others) if others else stretches)], limit, count)
 
@@ -179,7 +176,7 @@ class Backlog:
         """How many entries pages have after one tick and up to another, and up to which tick they are counted: up to the last one
         of a page, if there are about as many as `limit`, which is more than a page has."""
         counted = 0
-        for base, live in self._db.execute(_LIVE, (lane, after, upto)):
+        for base, live in self._pages.lives(lane, after, upto):
             begin, end = max(0, after + 1 - base), upto + 1 - base
             found = live.count(1, begin, end)
             if counted + found > limit:

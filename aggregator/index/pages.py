@@ -54,6 +54,10 @@ _BY_TICK: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.lane=? AND p.tick>=? ORDER BY p.tick"
 )
 _BY_ID: Final = f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.id=?"
+#: The first tick of the next page that has one after another; and the pages that may hold some ticks, with which of their entries
+#: are live.
+_NEXT_BASE: Final = "SELECT id, base FROM page WHERE lane=? AND tick>? ORDER BY tick LIMIT 1"
+_LIVES: Final = "SELECT id, base, live FROM page WHERE lane=?1 AND tick>?2 AND base<=?3 ORDER BY tick"
 _NEXT_BY_ID: Final = f"SELECT {COLUMNS} FROM page p WHERE p.id>? ORDER BY p.id LIMIT ?"
 #: Pages that are made known by their inodes in one turn: some 10 ms.
 _INDEXED_AT_ONCE: Final = 500
@@ -90,7 +94,18 @@ def _fields(row: Sequence[Any]) -> tuple[Any, ...]:
     try:
         return _whole(row)
     except (TypeError, ValueError, OverflowError, struct.error):
-        raise sqlite3.DatabaseError(f"page {row[0]} of the index does not agree with its checksum") from None
+        raise _damage(row[0]) from None
+
+
+def _whole_number(id_: object, column: object) -> int:
+    """What a page with this id has in a column, where that is a number. Raises sqlite3.DatabaseError if it is none."""
+    if not isinstance(column, int):
+        raise _damage(id_)
+    return column
+
+
+def _damage(id_: object) -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError(f"page {id_} of the index does not agree with its checksum")
 
 
 def _columns(page: Page) -> tuple[Any, ...]:
@@ -184,7 +199,9 @@ class Pages:
     def at(self, id_: int, name: bytes) -> Page | None:
         """The page that may hold a name, if one may."""
         row = self._db.execute(_BEFORE, (id_, name)).fetchone()
-        return None if row is None or row[_LAST_NAME] < name else checked(row)
+        if row is None or (isinstance(row[_LAST_NAME], bytes) and row[_LAST_NAME] < name):
+            return None
+        return checked(row)
 
     def beginning(self, id_: int, name: bytes, count: int) -> Page | None:
         """The page that has so many entries, live or not, of which this one is the first live one; if there is one."""
@@ -233,6 +250,19 @@ class Pages:
         """What the pages of a lane hold of later ticks than `after`, in the order of their ticks."""
         for row in self._db.execute(_BY_TICK, (lane, after + 1)):
             yield stretch_of(_fields(row), _path(row), after)
+
+    def next_base(self, lane: int, after: int) -> int | None:
+        """The first tick of the next page of a lane that has a later one than `after`; None if there is no such page."""
+        row = self._db.execute(_NEXT_BASE, (lane, after)).fetchone()
+        return None if row is None else _whole_number(*row)
+
+    def lives(self, lane: int, after: int, upto: int) -> Iterator[tuple[int, bytes]]:
+        """`base` and `live` of the pages of a lane that may hold ticks after one and up to another, in the order of their ticks.
+        They are not compared with their checksums, for which all of a page would have to be read."""
+        for id_, base, live in self._db.execute(_LIVES, (lane, after, upto)):
+            if not isinstance(live, bytes):
+                raise _damage(id_)
+            yield _whole_number(id_, base), live
 
     # -- by inode
 

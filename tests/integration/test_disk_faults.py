@@ -292,6 +292,21 @@ def test_pages_of_rows_damaged_while_the_service_runs(
     _goes_on(service_with_consumer, big_tree)
 
 
+def test_rows_damaged_while_the_service_runs(
+    service_with_consumer: tuple[Running, Consumer], big_tree: Path
+) -> None:
+    """A row by itself has no checksum. What its columns can't hold is damage where the work stumbles over it, and not the end of
+    the process, which would end again at each start."""
+    service, _ = service_with_consumer
+    for path in sorted(big_tree.rglob("*.json"))[::10]:
+        path.write_text("changed by itself")
+    service.client.sync()
+    with sqlite3.connect(service.layout.index_db, timeout=30) as db:
+        assert db.execute("UPDATE entry SET held='text' WHERE directory=0").rowcount > 10
+    db.close()
+    _goes_on(service_with_consumer, big_tree)
+
+
 def _goes_on(service_with_consumer: tuple[Running, Consumer], big_tree: Path) -> None:
     """Once the damage is met, the index is set aside and built anew in the same process."""
     service, consumer = service_with_consumer

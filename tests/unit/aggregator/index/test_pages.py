@@ -702,11 +702,32 @@ def test_a_bit_that_flips_in_a_page_is_damage(resting: Index, column: str) -> No
     assert found >= {"dir": {"index_inodes"}, "lane": {"index_inodes", "listing"}}.get(column, {"pending", "listing"})
 
 
-def test_columns_of_another_type_are_damage(resting: Index) -> None:
-    resting.file.db.execute("UPDATE page SET names='text'")
-    with pytest.raises(sqlite3.DatabaseError) as raised:
-        pending(resting.backlog)
-    assert damaged(raised.value)
+@pytest.mark.parametrize("value", ["text", b"x", -1, 2.5])
+def test_columns_of_another_type_are_damage(resting: Index, value: object) -> None:
+    """Whichever column, and whoever reads the page: there is no other exception, which would end the process at each start."""
+    records, backlog = resting.records, resting.backlog
+    reading: list[Callable[[], object]] = [
+        lambda: pending(backlog), lambda: backlog.pending(0, 3, 2), lambda: backlog.count(0, 0, 6, 10),
+        lambda: backlog.count(0, 0, 6, 10_000), lambda: backlog.rows_at(0, [2, 3]), lambda: backlog.rows_of(b"/r/b"),
+        lambda: lists(resting, R, *map(entry, NAMES)), lambda: lists(resting, R, *(entry(name, 2) for name in NAMES)),
+        lambda: looks(resting, R, entry(b"b", 2)), lambda: looks(resting, R, *(entry(name, 2) for name in NAMES[:2])),
+        lambda: looks(resting, R, *(entry(name, 2) for name in NAMES)), lambda: looks(resting, R, absent=[b"b"]),
+        lambda: records.scattered([Looks(R, 200, *seen([entry(name, 2)]), []) for name in NAMES]),
+        lambda: records.folds_to(Check(R, 1, 0, 6)), resting.tables.pages.index_inodes,
+    ]  # fmt: skip
+    for column in Page._fields[1:]:
+        found = 0
+        for read in reading:
+            with patch.object(resting.file, "commit", lambda **_: None):
+                resting.begin()
+                resting.file.db.execute(f"UPDATE page SET {column}=?", (value,))
+                try:
+                    read()
+                except sqlite3.DatabaseError as error:
+                    assert damaged(error)
+                    found += 1
+                resting.rollback()
+        assert found > 0, column
 
 
 def test_a_page_of_no_directory_is_damage(resting: Index) -> None:

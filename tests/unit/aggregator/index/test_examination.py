@@ -1,0 +1,82 @@
+"""Is a value of another type than its column found, and nothing else?"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from entries import seen
+
+from shardwatch.aggregator.index.examination import mistyped
+from shardwatch.aggregator.index.index import Index
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
+from shardwatch.shard.contract.wire.frames import Listing, Looks
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An index with rows of files and directories, pages, files with several names, and more groups than an integer has bits."""
+    index = Index(tmp_path / "index.db")
+    index.begin()
+    index.records.listing(Listing(b"/r", 1, *seen([(b"d", DIRECTORY, 0, 0, 0, 0, 0, 0, False)])), ())
+    for directory in (b"/r/d", b"/r/e"):
+        index.records.listing(Listing(directory, 1, *seen([(b"%d" % n, FILE, 1, n, 1, 1, 1, 1, False) for n in range(6)])), ())
+    index.commit()
+    index.backlog.holders.place(0, 0, 0)
+    index.backlog.holders.place(100, 0, index.tick)
+    index.backlog.note_handed(0, index.tick)
+    index.begin()
+    index.records.looks(Looks(b"/r/d", 2, *seen([(b"1", FILE, 1, 1, 2, 2, 2, 2, False)]), []), ())
+    index.records.looks(Looks(b"/r/e", 2, *seen([(b"%d" % n, FILE, 1, n, 1, 2, 2, 2, False) for n in range(6)]), []), ())
+    index.debts.owe(b"/r/d", b"2")
+    index.anchors.adopt([b"/r"])
+    index.streams.save("a", 1, 1, 1)
+    index.commit()
+    index.consumers.keep({"group": 1})
+    index.close()
+    with sqlite3.connect(path := tmp_path / "index.db") as db:
+        assert {type_ for (type_,) in db.execute("SELECT typeof(held) FROM page UNION SELECT typeof(held) FROM entry")} == {
+            "integer", "blob"
+        }  # fmt: skip
+    db.close()
+    return path
+
+
+def test_an_index_as_it_is_holds_nothing_wrong(path: Path) -> None:
+    assert mistyped(path, lambda: None) == ""
+
+
+def test_any_column_with_another_type_is_named(path: Path) -> None:
+    """Whatever the table, as far as it has rows."""
+    with sqlite3.connect(path, isolation_level=None) as db:
+        columns = [
+            (table, column, type_)
+            for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+            if db.execute(f"SELECT 1 FROM {table}").fetchone()
+            for _, column, type_, _, _, _ in db.execute(f"PRAGMA table_info({table})").fetchall()
+        ]
+        assert {table for table, _, _ in columns} >= {"state", "directory", "entry", "page", "owed", "anchor", "stream", "moment"}
+        for table, column, type_ in columns:
+            (before,) = db.execute(f"SELECT {column} FROM {table} LIMIT 1").fetchone()
+            wrong = b"blob" if type_ == "TEXT" else "text"
+            db.execute("BEGIN")
+            try:
+                db.execute(f"UPDATE {table} SET {column}=? WHERE {column} IS ?", (wrong, before))
+            except sqlite3.IntegrityError:  # a key that is a number, or one that has to stay single
+                db.execute("ROLLBACK")
+                continue
+            db.execute("COMMIT")
+            assert mistyped(path, lambda: None) == f"{table}.{column} holds a value of another type"
+            db.execute(f"UPDATE {table} SET {column}=? WHERE {column} IS ?", (before, wrong))
+            assert mistyped(path, lambda: None) == ""
+    db.close()
+
+
+def test_what_is_no_database_is_an_error(tmp_path: Path) -> None:
+    """And what is not there is not made."""
+    assert mistyped(tmp_path / "index.db", lambda: None) == ""
+    assert not (tmp_path / "index.db").exists()
+    (tmp_path / "index.db").write_bytes(b"x" * 8192)
+    with pytest.raises(sqlite3.DatabaseError):
+        mistyped(tmp_path / "index.db", lambda: None)
