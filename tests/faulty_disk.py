@@ -8,6 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
+from shardwatch.shard.contract.files.paths import is_below
 from shardwatch.shard.contract.filter.pattern import Names
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.entering import Entered
@@ -31,6 +32,7 @@ class FaultyDisk(Disk):
         before_listing, after_listing: called with the path of a directory that is listed.
         behind_ns: by how much the clock that files are stamped with is behind.
         listed: paths of all directories that were listed.
+        made_up: paths at which there seems to be a filesystem that the kernel makes up, and its type.
         refusals: how often something in `denied` was asked for.
     """
 
@@ -46,10 +48,14 @@ class FaultyDisk(Disk):
         self.after_listing: Callable[[bytes], object] = _nothing
         self.behind_ns = 0
         self.listed: list[bytes] = []
+        self.made_up: dict[bytes, str] = {}
         self.refusals = 0
 
     def deny(self, path: os.PathLike[str]) -> None:
         self.denied.add(os.fsencode(path))
+
+    def virtual_type_at(self, path: bytes) -> str | None:
+        return next((kind for at, kind in self.made_up.items() if is_below(path, at)), super().virtual_type_at(path))
 
     def open(self, path: bytes, *, follow: bool = False) -> int:
         self._check(path)

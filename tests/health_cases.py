@@ -130,6 +130,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("a root is gone", {"engine": degraded("missing")}, "degraded", ("error", "missing")),
     ("a root is not mounted", {"engine": degraded("unmounted")}, "degraded", ("error", "unmounted")),
     ("links were left out", {"engine": degraded("not followed")}, "degraded", ("warning", "not followed")),
+    ("/proc is mounted below a root", {"engine": degraded("virtual", "")}, "healthy", ("note", "3 directories not watched")),
     ("a state that is not known here", {"engine": degraded("of a later version")}, "degraded", ("error", "later version")),
     ("the disk is full", {"engine": {**scanning("watching"), "storage": FULL}}, "degraded", ("error", "full;", "make room")),
     ("a hold is spent", {"engine": held(True)}, "degraded", ("warning", "/r/.git/index.lock has held for longer", "remove it")),

@@ -81,6 +81,23 @@ class Table(Mounts):
         self.points: set[bytes] = set()
         self.off = False
         self.departed = False
+        self.there: list[tuple[bytes, str]] = []
+
+    def mount(self, point: bytes, kind: str) -> None:
+        """Something is mounted there, on top of what is."""
+        self.there = [*self.there, (point, kind)]
+        self._changed_at(point)
+
+    def unmount(self, point: bytes) -> None:
+        self.there = [mount for mount in self.there if mount[0] != point]
+        self._changed_at(point)
+
+    def _changed_at(self, point: bytes) -> None:
+        self.points = {*self.points, point}
+        self.version += 1
+
+    def all(self) -> list[tuple[bytes, str]]:
+        return self.there
 
     def take_changes(self) -> set[bytes]:
         found, self.points = self.points, set()

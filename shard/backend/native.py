@@ -6,7 +6,8 @@ overflow record (gorakhargosh/watchdog#654), and watches trees that are moved in
 it is marked as `lossy`, and the shard rescans at each sync, and once a minute.
 
 watchdog walks through the whole of a tree before it watches it, also where other filesystems are mounted, and would wait for
-one that does not answer. Therefore an anchor at, below or above a filesystem that can hang is refused, and is swept instead.
+one that does not answer. Therefore an anchor at, below or above a filesystem that can hang is refused, and is swept instead; so
+is one above a filesystem that the kernel makes up, of which there may be no end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from ..contract.kernel.mounts import can_hang, holder, read_mounts
+from ..contract.kernel.mounts import can_hang, holder, is_made_up, read_mounts
 from ..tree.nodes import Node, Waypoint
 from .base import Arrival, Hints, Second, WithoutInotify
 
@@ -113,6 +114,8 @@ class NativeBackend(WithoutInotify, FileSystemEventHandler):
             point, kind = holder(place, mounts)
             if can_hang(kind):
                 return f"watchdog would walk into {kind} on {os.fsdecode(point)}, which may hang"
+            if is_made_up(kind) and place != path:
+                return f"watchdog would walk into {kind} on {os.fsdecode(point)}, which the kernel makes up"
         return ""
 
     def same(self, fd: int, node: Node) -> bool:

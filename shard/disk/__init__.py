@@ -12,6 +12,7 @@ mounts.
 - `ignore_setting`: whether a service asks them; loads `ignore_files` only then.
 - `filesystems`: of which filesystems the inode numbers are meaningful, and which are virtual.
 - `virtual`: filesystems whose contents the kernel makes up.
+- `virtual_mounts`: where such filesystems are mounted in the trees; they are passed over.
 - `statx`: two system calls that Python does not offer.
 - `mounts`: what is mounted and unmounted while a shard runs.
 - `slow`: mounts that are polled because they report nothing, or whose server may hang.

@@ -20,7 +20,7 @@ from .calls import ENTER, coarse_ns, is_bare, leads_to, loops, open_directory, o
 from .entering import Entered
 from .reading import Asked
 from .statx import birth_ns, filesystem_type
-from .virtual import virtual_type
+from .virtual import virtual_type, virtual_type_at
 
 #: A directory that is only to be watched need not be readable.
 _WATCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -132,6 +132,10 @@ class Disk:
         raises (`virtual.virtual_type`).
         """
         return virtual_type(fd)
+
+    def virtual_type_at(self, path: bytes) -> str | None:
+        """The same of what is at a path; None if that can't be found out now (`virtual.virtual_type_at`)."""
+        return virtual_type_at(path)
 
     def birth_ns(self, name: bytes, ino: int, fd: int) -> int:
         """When the file with this inode number was made, ns since 1970; 0 where that is not known (`statx.birth_ns`)."""

@@ -26,6 +26,7 @@ from .reading import NAMES_AT_ONCE, Asked, packed
 if TYPE_CHECKING:
     from ..contract.state.settings import Settings
     from .ignore_files import IgnoreFiles  # only services that ask them load this
+    from .virtual_mounts import VirtualMounts
 
 #: Longest name that the kernel takes (NAME_MAX).
 _NAME_BYTES_MAX: Final = 255
@@ -73,6 +74,11 @@ class Reader:
         self.filtered = 0
         self.others = 0
         self._too_long = 0
+        self._virtual: VirtualMounts | None = None
+
+    def leave_to(self, virtual: VirtualMounts) -> None:
+        """A file that is mounted over another one is not ours if it lies on a filesystem that the kernel makes up."""
+        self._virtual = virtual
 
     def go_by(self, settings: Settings) -> None:
         """Goes by the roots and single files of these settings, which differ in nothing else."""
@@ -229,6 +235,8 @@ class Reader:
 
     def _ours(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
         kept = self.scope.files(path, relative, names)
+        if kept and self._virtual is not None:
+            kept = self._virtual.others(path, kept)
         if self.ignores is None or not kept:
             return kept
         return self.scope.unless_ignored(path, kept, self.ignores.files(path, kept))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ..contract.files.paths import join
 from ..tree.nodes import Node
 from .looking import look, reconcile
 from .place import Place
@@ -55,7 +56,7 @@ def _look_for(territory: Territory, place: Place, directory: bytes, names: list[
         above, name = os.path.split(above)
     if node is None:
         return  # the anchor's own scan is on its way
-    if _is_entered(territory, place, above, name):
+    if _is_entered(territory, place, above, name) and not territory.virtual.at(join(above, name)):
         yield from reconcile(territory, node, name, arrived=True)
     else:
         _say_nothing_there(territory, directory, names)

@@ -15,7 +15,7 @@ def is_to_be_scanned(territory: Territory, place: Place) -> bool:
     if territory.is_away(place):
         return not place.unmounted
     path = place.anchor.path
-    if territory.hides(place):
+    if territory.hides(place) or territory.is_virtual(place):
         return not place.missing
     with territory.opener.quietly(path) as opened:
         if opened.absent:
@@ -45,6 +45,11 @@ def scan_anchor(territory: Territory, place: Place) -> Steps:
     if territory.hides(place) and not territory.is_away(place):
         _leave(territory, place, unmounted=False)
         territory.reports.gone(subject.path, at)
+        return
+    if territory.is_virtual(place) and not territory.is_away(place):
+        _leave(territory, place, unmounted=False)
+        territory.reports.nothing_in(subject.path, at)
+        territory.virtual.passed(subject.path)
         return
     with territory.opener.open(subject) as opened:
         if opened.error is not None and not opened.absent:

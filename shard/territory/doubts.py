@@ -24,6 +24,7 @@ _ASKED = "polling was asked for"
 _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
 _VIRTUAL = "a link leads to a filesystem that the kernel makes up ({})"
 _BARRED = "remove the link, or exclude its name"
+_MADE_UP = "the kernel makes up what is there, as in /proc"
 
 
 class Instead(Enum):
@@ -35,6 +36,8 @@ class Instead(Enum):
     OTHER = auto()
     #: A file, which is watched as one: the root may be either.
     NAMED = auto()
+    #: A filesystem that the kernel makes up and on which no root may lie: it was mounted there since the service started.
+    VIRTUAL = auto()
 
 
 _AGAIN = "make it again, or take it out of the roots"
@@ -43,6 +46,7 @@ _MISSING: Final = {
     Instead.NOTHING: ("the directory does not exist", _AGAIN),
     Instead.LINK: ("there is a link in its place, and links are resolved when the service starts", "restart the service"),
     Instead.OTHER: ("what is there is not a directory", f"restart the service to watch that, or {_AGAIN}"),
+    Instead.VIRTUAL: ("a filesystem that the kernel makes up is mounted over it", "unmount that, or take it out of the roots"),
 }
 
 
@@ -173,10 +177,12 @@ class Doubts:
         instead: Mapping[bytes, Instead] | None = None,
         second: Second | None = None,
         silent: Collection[int] = (),
+        virtual: Sequence[bytes] = (),
     ) -> list[Doubt]:
         """For the status: the first `most` of each kind. `left_out`, `barred`: as `Links` says it; `instead`: what is there in
         place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`;
-        `second`: `Backend.second`; `silent`: the indexes of places of which their owners tell.
+        `second`: `Backend.second`; `silent`: the indexes of places of which their owners tell; `virtual`: where filesystems that
+        the kernel makes up are mounted, the last one told with the number of all that are not.
         """
         places = [place for place in places if place.index not in silent]
         ours = [(path, what) for path, what in self.items() if what.place.index not in silent]
@@ -208,4 +214,7 @@ class Doubts:
         if left_out[0]:
             found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
         found += [Doubt(path, "not followed", _VIRTUAL.format(kind), _BARRED, 1) for path, kind in barred[:most]]
+        untold = max(0, len(virtual) - most)
+        counts = [1 + untold * (number == most) for number in range(1, most + 1)]
+        found += [Doubt(path, "virtual", _MADE_UP, "", count) for path, count in zip(virtual, counts, strict=False)]
         return found

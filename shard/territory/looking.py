@@ -15,7 +15,7 @@ from .descent import Level
 from .doubts import Subject
 from .opening import Opened
 from .place import Place
-from .scanning import Found, list_directory, scan_below, unsure
+from .scanning import Found, list_directory, passes_over, scan_below, unsure
 from .territory import Steps, Territory
 
 #: What is reported as a file.
@@ -151,6 +151,8 @@ def _enter(territory: Territory, subject: Subject, node: Node, opened: Opened, *
     path, place, _, name = subject
     if path in territory.stops:
         return None  # another anchor begins here, and its owner notices a change of its identity
+    if passes_over(territory, node, name, path):
+        return None
     target = identity(opened.fd) if territory.follow and territory.disk.is_link(path) else None
     if target is not None and not territory.links.admits(node, name, target):
         _cut_child(territory, node, name)

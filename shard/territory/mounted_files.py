@@ -73,5 +73,7 @@ class MountedFiles:
             node = place.find(above)
             if node is None or node.child(name) is not None:
                 continue
+            if self._territory.virtual.at(point):
+                continue  # nobody looks at it
             if self._territory.reader.kept(above, place.relative(above), [name]):
                 yield point, node, name

@@ -72,7 +72,22 @@ def _stamp(territory: Territory, fd: int) -> int:
 
 def unsure(territory: Territory, node: Node, names: list[bytes]) -> list[bytes]:
     """Those of the subdirectories just seen that are not known yet, or may have been replaced: links may lead elsewhere now."""
-    return [n for n in names if node.child(n) is None or (territory.follow and territory.links.has(node, n))]
+    found = [n for n in names if node.child(n) is None or (territory.follow and territory.links.has(node, n))]
+    return territory.virtual.unsaid(node.path(), found) if found and not territory.virtual.none else found
+
+
+def passes_over(territory: Territory, node: Node, name: bytes, path: bytes) -> bool:
+    """Whether nobody looks into a directory, of that name in the one of a node, because a filesystem is mounted there that the
+    kernel makes up. It is reported to be empty then, whatever was known of it.
+    """
+    if not territory.virtual.at(path):
+        return False
+    child = node.child(name)
+    if child is not None:
+        territory.directories.cut(child)
+    territory.reports.nothing_in(path, territory.wall_ns())
+    territory.virtual.passed(path)
+    return True
 
 
 def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, again: bool, renamed: bool) -> Steps:
@@ -113,6 +128,10 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
                 continue
             if level.outdated:  # it may have been reported as gone, and rows below it are forgotten with its own row only
                 reports.names(level.node, level.path, at, Seen([name], A_DIRECTORY), [])
+            if not territory.virtual.none and passes_over(territory, level.node, name, path):
+                os.close(fd)
+                yield
+                continue
             try:
                 below = _scan_child(territory, place, level, name, fd, path, again=again, renamed=renamed)
             except OSError as error:

@@ -51,6 +51,8 @@ def enter_siblings(territory: Territory, place: Place, level: Level, descent: De
 
 def _unknown(territory: Territory, level: Level, *, again: bool) -> list[bytes]:
     """The names that are to be entered next, as far as nothing has to be found out about them before they are listed."""
+    if territory.virtual.among(level.path):
+        return []
     names = level.names[: -territory.siblings_max - 1 : -1]
     for count, name in enumerate(names if level.node.children else ()):
         child = level.node.child(name)

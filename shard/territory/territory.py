@@ -22,6 +22,7 @@ from ..contract.wire.frames import Doubt, Record
 from ..disk.look import Reader
 from ..disk.mounts import Mounts
 from ..disk.slow import SlowMounts
+from ..disk.virtual_mounts import VirtualMounts
 from ..tree.nodes import Node
 from ..tree.racy import RacyNames
 from ..tree.renames import Renames
@@ -78,6 +79,8 @@ class Territory:
         self.slow = SlowMounts(mounts, [anchor.path for anchor in anchors], follow=reader.follow, disk=reader.disk)
         if self.ignores is not None:
             self.ignores.guard_by(self.slow.guard)
+        self.virtual = VirtualMounts(mounts, [anchor.path for anchor in anchors], self._virtual_type_at)
+        reader.leave_to(self.virtual)
         self._backend = backend
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts, clock)
@@ -106,6 +109,7 @@ class Territory:
         self.stops = stops
         self.directories.assigned()
         self.slow.keep_to([place.anchor.path for place in self.places])
+        self.virtual.keep_to([place.anchor.path for place in self.places])
         if self.ignores is not None:
             self.ignores.keep_to([place.anchor.path for place in self.places if place not in new])
         return new
@@ -136,6 +140,18 @@ class Territory:
             (place.node is not None or place.missing) and place.anchor.path != path and is_below(place.anchor.path, path)
             for place in self.places
         )
+
+    def _virtual_type_at(self, path: bytes) -> str | None:
+        try:
+            self.slow.guard(path)
+        except OSError:
+            return None
+        return self.disk.virtual_type_at(path)
+
+    def is_virtual(self, place: Place) -> bool:
+        """Whether the anchor lies on a filesystem that the kernel makes up and that nobody has asked for (`VirtualMounts.over`).
+        It is then as if there were nothing at the anchor."""
+        return bool(self.virtual.over(place.anchor.path, place.anchor.root))
 
     def hides(self, place: Place) -> bool:
         """Whether an ignore file leaves out the anchor, or a directory between it and its root. It is then as if there were
@@ -169,6 +185,7 @@ class Territory:
     def begin_epoch(self) -> None:
         """Begins a new epoch, in which everything is reported anew."""
         self.directories.swept.forget_reports()
+        self.virtual.begin_epoch()
 
     def end_baseline(self) -> None:
         """The baseline is finished: everything has been looked at once."""
@@ -182,8 +199,23 @@ class Territory:
         instead = {place.anchor.path: self._instead(place.anchor.path) for place in missing}
         return self.doubts.report(
             self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead,
-            second=self._backend.second(), silent=self.heirs.indexes,
+            second=self._backend.second(), silent=self.heirs.indexes, virtual=self._passed_over(),
         )  # fmt: skip
+
+    def _passed_over(self) -> list[bytes]:
+        """Where in the trees filesystems are mounted into which nobody looks, because the kernel makes them up."""
+        return [path for path in self.virtual.all_passed() if self._is_ours(path)]
+
+    def _is_ours(self, path: bytes) -> bool:
+        """Whether this shard tells what is at a path: it is an anchor, or a name in scope in a directory that the shard knows."""
+        if any(place.anchor.path == path for place in self.places):
+            return all(place.anchor.root != path for place in self.places)  # a root that is covered is missing
+        directory, name = os.path.split(path)
+        place = self.owner_of(directory)
+        if place is None or place in self.heirs.places or place.find(directory) is None:
+            return False
+        relative = place.relative(directory)
+        return bool(self.reader.watched(directory, relative, [name]) or self.reader.scope.files(directory, relative, [name]))
 
     def _instead(self, path: bytes) -> Instead:
         """What is there in place of a root that is missing, as far as this can be found out."""
@@ -192,6 +224,8 @@ class Territory:
             mode = self.disk.stat_path(path).st_mode
         except OSError:
             return Instead.NOTHING
+        if self.virtual.over(path, path):
+            return Instead.VIRTUAL
         named = self.reader.scope.names(path)
         if stat.S_ISLNK(mode):
             return Instead.NAMED if named and self._leads_to_a_file(path) else Instead.LINK

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -57,6 +57,11 @@ class BoundedLook:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._give_up()
+
+    @property
+    def mounts(self) -> Sequence[tuple[bytes, str]]:
+        """The table of mounts (`Scouts.mounts`)."""
+        return self._scouts.mounts
 
     def entries(self, path: bytes) -> list[Entry]:
         """See `disk_look.entries`. Raises Silent, and OSError."""

@@ -13,6 +13,7 @@ from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.calls import ABSENT
 from shardwatch.shard.disk.ignore_setting import ignore_files_of
+from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 
 from .bounded_look import BoundedLook, Silent
 from .disk_look import Entry
@@ -33,6 +34,7 @@ class DiskTree:
         self._keeps = keeper(settings)
         self._ignores = ignore_files_of(settings, look.guard)
         self._state_dir = state_dir
+        self._virtual = VirtualMounts(StillTable(look.mounts), settings.roots)
         #: Directories that could not be read, and subtrees whose filesystem does not answer.
         self.unreadable: set[bytes] = set()
         #: Those of them that do not answer.
@@ -60,6 +62,8 @@ class DiskTree:
                         below.append((at, prefix + name, passed))
 
     def _entries(self, path: bytes) -> list[Entry] | None:
+        if self._virtual.at(path):
+            return []
         try:
             entries = self._look.entries(path)
             if self._ignores is not None:
@@ -79,6 +83,7 @@ class DiskTree:
 
     def _in_scope(self, path: bytes, relative: bytes, entries: list[Entry]) -> Known:
         files = self._scope.files(path, relative, [entry.name for entry in entries if entry.stat[0] != DIRECTORY])
+        files = self._virtual.others(path, files)
         below: list[bytes] = []
         if self._settings.recursive and self._scope.descends(path):
             prefix = relative + b"/" if relative else b""
@@ -104,12 +109,21 @@ class DiskTree:
             return {}
         except OSError:
             return {}
-        if found is None or path == self._state_dir:
+        if found is None or path == self._state_dir or self._is_below_virtual(path, found):
             return {}
         directory = int(found.stat[0] == DIRECTORY)
         if self._is_ignored(path, directory=bool(directory)):
             return {}
         return {(os.path.basename(path), directory): found.stat} if self._keeps(path, bool(directory)) else {}
+
+    def _is_below_virtual(self, path: bytes, found: Entry) -> bool:
+        """Whether a path lies in a filesystem that the kernel makes up, or is a file on which one is mounted."""
+        if self._virtual.none:
+            return False
+        root = Nearest(self._settings.roots).of(os.path.dirname(path))
+        if root is None:
+            return False
+        return bool(self._virtual.over(os.path.dirname(path), root) or (found.stat[0] != DIRECTORY and self._virtual.at(path)))
 
     def _is_ignored(self, path: bytes, *, directory: bool) -> bool:
         """Whether the ignore files leave out a path, or a directory above it. Those of the directories above were read when these

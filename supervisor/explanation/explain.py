@@ -21,6 +21,7 @@ from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Owners, Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 
 from ..audit.bounded_look import BoundedLook
 from ..host.scouting import Scouts
@@ -84,7 +85,8 @@ def explanation(layout: Layout, path: bytes) -> Fields:
     with Scouts() as scouts, BoundedLook(scouts, follow=settings.follow_symlinks) as look:
         exact = _below_a_root(settings, wanted, scouts)
         root = Nearest(settings.roots).of(exact)
-        disk = found_at(look, root, exact, follow=settings.follow_symlinks)
+        virtual = VirtualMounts(StillTable(scouts.mounts), settings.roots)
+        disk = found_at(look, root, exact, follow=settings.follow_symlinks, virtual=virtual)
         running = service.running(layout)
         status, standings = _asked(layout, exact) if running else (None, None)
         rows, index_trouble = _rows(layout, exact)
@@ -173,6 +175,8 @@ def _verdict(reach: Reach, disk: OnDisk) -> tuple[bool | None, Why]:
         return False, Why.LINK
     if disk.obstacle == "state directory":
         return False, Why.STATE_DIRECTORY
+    if disk.obstacle == "made up":
+        return False, Why.MADE_UP
     if disk.what == "special":
         return False, Why.SPECIAL
     return (None if disk.obstacle in ("unreadable", "unanswered") else True), reach.why

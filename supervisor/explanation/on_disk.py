@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from shardwatch.aggregator.index.reading import Stat
 from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.disk.virtual_mounts import VirtualMounts
 
 from ..audit.bounded_look import BoundedLook, Silent
 from ..audit.disk_look import Glance
@@ -23,19 +24,27 @@ class OnDisk(NamedTuple):
     #: The path, or what on the way to it stops those who look: a link that is not followed, a directory that is missing or can't
     #: be read, a state directory. None if nothing does.
     stop: bytes | None = None
-    #: What that is: `link`, `missing`, `unreadable`, `state directory`, `no directory`, `unanswered`, or "".
+    #: What that is: `link`, `missing`, `unreadable`, `state directory`, `made up` (by the kernel), `no directory`, `unanswered`,
+    #: or "".
     obstacle: str = ""
     #: The error of the system, where there is one.
     error: str = ""
 
 
-def found_at(look: BoundedLook, root: bytes | None, path: bytes, *, follow: bool) -> OnDisk:
-    """Looks at each directory from the root (or from the path's own directory, outside of all roots) down to the path."""
+def found_at(
+    look: BoundedLook, root: bytes | None, path: bytes, *, follow: bool, virtual: VirtualMounts | None = None
+) -> OnDisk:
+    """Looks at each directory from the root (or from the path's own directory, outside of all roots) down to the path.
+
+    `virtual`: where filesystems that the kernel makes up are mounted below the roots; None: nowhere.
+    """
     at = root if root is not None else os.path.dirname(path)
     names = path[len(at) :].lstrip(b"/").split(b"/") if path != at else []
     while True:
         try:
             found = look.glance(at)
+            if virtual is not None and virtual.at(at):
+                return _made_up(at, found, here=not names)
             if not names:
                 return _end(look, at, found)
         except OSError as error:
@@ -45,6 +54,13 @@ def found_at(look: BoundedLook, root: bytes | None, path: bytes, *, follow: bool
         if obstacle:
             return OnDisk("unknown" if obstacle == "unreadable" else "nothing", stop=at, obstacle=obstacle)
         at = join(at, names.pop(0))
+
+
+def _made_up(path: bytes, found: Glance | None, *, here: bool) -> OnDisk:
+    """`here`: whether that is mounted at the path that was asked about."""
+    if not here or found is None:
+        return OnDisk("nothing", stop=path, obstacle="made up")
+    return OnDisk("directory" if stat.S_ISDIR(found.mode) else "file", stop=path, obstacle="made up")
 
 
 def _obstacle(found: Glance | None, *, follow: bool) -> str:

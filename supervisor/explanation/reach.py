@@ -36,6 +36,8 @@ class Why(StrEnum):
     IGNORED = "ignored"
     #: Below a link that is not followed.
     LINK = "link"
+    #: On a filesystem that the kernel makes up, mounted below a root.
+    MADE_UP = "made up"
     #: Neither a file nor a directory nor a link.
     SPECIAL = "special"
 

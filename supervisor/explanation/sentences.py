@@ -66,6 +66,8 @@ def _reach(found: Fields) -> Iterator[str]:
             yield _ignored(found["ignored"], found["path"])
         case Why.LINK:
             yield f"{_path(found['disk']['at'])} is a link, which is not followed (`follow_symlinks` is false)."
+        case Why.MADE_UP:
+            yield f"The kernel makes up what is at {_path(found['disk']['at'])}, as in /proc: that is not watched below a root."
         case Why.SPECIAL:
             yield "Only files, links and directories are watched: sockets, devices and FIFOs are not."
         case Why.FILTER_KEEPS | Why.LEFT_OUT:
@@ -108,7 +110,7 @@ def _origin(rule: Fields) -> str:
 
 def _disk(found: Fields) -> Iterator[str]:
     disk = found["disk"]
-    if found["why"] in (Why.OUTSIDE, Why.LINK, Why.STATE_DIRECTORY):
+    if found["why"] in (Why.OUTSIDE, Why.LINK, Why.STATE_DIRECTORY, Why.MADE_UP):
         return
     match disk["obstacle"]:
         case "missing":

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.files.paths import join
-from shardwatch.shard.contract.kernel.mounts import can_hang, holder, read_mounts
+from shardwatch.shard.contract.kernel.mounts import UNSEEN, can_hang, holder, read_mounts
 from shardwatch.shard.contract.kernel.scout import Scout, is_file, real_name, trouble_with
 from shardwatch.shard.contract.state.directory import is_state_directory
 
@@ -30,8 +30,6 @@ _silent: dict[bytes, float] = {}
 NO_ANSWER: Final = "does not answer"
 #: The trouble of what belongs to a service.
 IN_STATE_DIRECTORY: Final = "is a state directory of shardwatch, or lies in one"
-#: Filesystems on which what a file says changes without an event, and without another time or size.
-_UNSEEN: Final = frozenset(["proc", "sysfs"])
 #: What the trouble of a path on such a filesystem begins with.
 NEVER_SEEN: Final = "can't be watched: nothing tells of changes on"
 #: Links that are resolved on one path at most, as the kernel does.
@@ -56,6 +54,11 @@ class Scouts:
         """Ends the scouts. Idempotent."""
         for scout in self._scouts.values():
             scout.close()
+
+    @property
+    def mounts(self) -> Sequence[tuple[bytes, str]]:
+        """The table of mounts as it was read: (point, type), in the order of mounting."""
+        return self._mounts
 
     @property
     def points(self) -> Sequence[bytes]:
@@ -144,7 +147,7 @@ class Scouts:
     def _trouble_with_place(self, path: bytes) -> str:
         """Why nothing that lies there can be watched; "" if it can."""
         point, kind = holder(path, self._mounts)
-        if kind in _UNSEEN:
+        if kind in UNSEEN:
             return f"{NEVER_SEEN} {os.fsdecode(point)}, a {kind}"
         return IN_STATE_DIRECTORY if self._is_in_state_directory(path) else ""
 

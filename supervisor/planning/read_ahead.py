@@ -18,6 +18,7 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.ignore_setting import ignore_files_of
+from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 
 from ..host.scouting import Scouts
 
@@ -44,6 +45,9 @@ class _Walk:
         self._blocks = blocks
         self._before = blocks()
         self._scouts = Scouts()
+        #: Read now, so that the threads only ask it.
+        self._virtual = VirtualMounts(StillTable(self._scouts.mounts), settings.roots)
+        self._seals = not self._virtual.none
         self._dry = 0
         self.directories = 0
         #: Directories to read, the next one last, as (path, the same relative to its root).
@@ -74,7 +78,7 @@ class _Walk:
         self.directories += 1
         if self._recursive:
             prefix = relative + b"/" if relative else b""
-            for name in reversed(below):
+            for name in reversed(self._virtual.others(path, below) if self._seals else below):
                 if not self._filter.prunes(prefix + name) and self._scouts.mount(join(path, name)) is None:
                     self.waiting.put((join(path, name), prefix + name))
         read = self._blocks()

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.filter.scope import Scope
+from shardwatch.shard.contract.kernel.mounts import read_mounts
 from shardwatch.shard.contract.state.planfile import Anchor, Owners
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.calls import open_directory
 from shardwatch.shard.disk.ignore_setting import ignore_files_of
 from shardwatch.shard.disk.virtual import virtual_type
+from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 
 from ..host.scouting import Scouts
 from .survey import UNKNOWN
@@ -30,6 +32,7 @@ class TreeLook:
         self._scope = Scope(filter, settings.files, settings.only)
         self._settings = settings
         self._scouts = scouts
+        self._virtual = VirtualMounts(StillTable(read_mounts() if scouts is None else scouts.mounts), settings.roots)
         self._ignores = ignore_files_of(settings)
         if self._ignores is not None:
             for root in settings.roots:
@@ -67,6 +70,8 @@ class TreeLook:
         below: list[bytes] = []
         if self._settings.recursive and self._scope.descends(path):
             below = self._scope.filter.descends(relative, directories)
+        kept = self._virtual.others(path, kept)
+        below = self._virtual.others(path, below)
         if self._ignores is not None:
             kept, below = self._not_ignored(self._ignores, path, kept, below, [*files, *directories])
         return below, kept

@@ -86,6 +86,12 @@ DEGRADATIONS: Final = (
         "make it a root of its own, or remove the link",
     ),
     Degradation(
+        "made_up",
+        "note",
+        "filesystems that the kernel makes up, such as /proc, are mounted below a root, and not watched",
+        _NOTHING,
+    ),
+    Degradation(
         "polled",
         "warning",
         "directories are polled because no watches are left",

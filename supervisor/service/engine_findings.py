@@ -163,12 +163,14 @@ _REASONS: Final = {
     "unanswered": "unanswered",
     "too deep": "too_deep",
     "not followed": "not_followed",
+    "virtual": "made_up",
     "fanotify": "by_fanotify",
     "inotify": "by_inotify",
 }
 
 #: How a state reads in a line, where it is not itself the word.
 _STATES: Final = {
+    "virtual": "not watched",
     "stand-in": "swept by a stand-in",
     "fanotify": "watched by fanotify",
     "inotify": "watched by inotify, not by fanotify",

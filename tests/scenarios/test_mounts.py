@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cli_process import run as cli
 from engine import Engine
 from running import running
 from scene import Mount, Scene, playing, write
@@ -272,3 +273,31 @@ def test_a_file_mounted_over_a_file(tmp_path: Path, no_leaks: None, before: bool
         mount.remove()
         assert scene.story() == {"d/a.json": "modified"}
         assert scene.consumer.mirror[os.fsencode(at)][0] == len("below")
+
+
+@pytest.mark.parametrize("backend", ["inotify", "fanotify"])
+def test_what_the_kernel_makes_up_below_a_root(tmp_path: Path, no_leaks: None, backend: str) -> None:
+    """proc, sysfs and a file of proc: mounted while the service runs, there when a shard begins, and unmounted again."""
+    with playing(tmp_path, backend=backend, include=("**",)) as scene, contextlib.ExitStack() as mounts:
+        hidden = ("g/proc/below", "g/sys/d/below", "g/stat")
+        for name in ("g/proc.json", "other/proc/f", *hidden):
+            write(scene.root / name)
+        scene.settled()
+        for name, words in (("proc", "-t proc proc"), ("sys", "-t sysfs sysfs"), ("stat", "--bind /proc/stat")):
+            mounts.enter_context(Mount(*words.split(), scene.root / "g" / name))
+        eventually(lambda: os.fsencode(scene.root / "g/proc/below") not in scene.consumer.mirror, 60)
+        scene.holds("g/proc.json", "other/proc/f")
+        watches = scene.watches()
+        scene.service.kill("s0")
+        scene.holds("g/proc.json", "other/proc/f")
+        assert scene.watches() == watches and scene.shard("s0")["directories"] == 4
+        assert [scene.state_of(scene.root / name) for name in ("g/proc", "g/sys", "other/proc")] == ["virtual", "virtual", ""]
+        assert "0 differences" in cli("audit", "--no-repair", "--state-dir", scene.state_dir).stdout
+        explained = cli("explain", scene.root / "g/proc/1/stat", "--state-dir", scene.state_dir).stdout
+        assert "not watched" in explained and "The kernel makes up what is at" in explained
+        doctor = cli("doctor", scene.root, "--state-dir", scene.state_dir, check=False).stdout
+        assert doctor.count("mounted filesystems are not watched") == 2, doctor
+        mounts.close()
+        scene.holds("g/proc.json", "other/proc/f", *hidden)
+        scene.settled()
+        assert scene.state_of(scene.root / "g/proc") == ""

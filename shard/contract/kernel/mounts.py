@@ -20,6 +20,18 @@ REMOTE: Final = frozenset(
         *("virtiofs", "vboxsf", "hgfs", "vmhgfs", "prl_fs", "fuse"),
     ]
 )
+#: Filesystems whose contents the kernel makes up while somebody reads them: statfs(2) f_type -> name of the type (linux/magic.h).
+#: The table of mounts has the same names.
+MADE_UP: Final = {
+    0x9FA0: "proc", 0x62656572: "sysfs", 0x27E0EB: "cgroup", 0x63677270: "cgroup2", 0x64626720: "debugfs",
+    0x74726163: "tracefs", 0x73636673: "securityfs", 0xF97CFF8C: "selinuxfs", 0x43415D53: "smackfs", 0x6165676C: "pstore",
+    0xDE5E81E4: "efivarfs", 0xCAFE4A11: "bpf", 0x1CD1: "devpts", 0x42494E4D: "binfmt_misc", 0x19800202: "mqueue",
+    0x6E736673: "nsfs", 0x62656570: "configfs", 0x65735543: "fusectl", 0x7655821: "resctrl", 0x9FA1: "openpromfs",
+    0xABBA1974: "xenfs", 0x67596969: "rpc_pipefs", 0x6E667364: "nfsd", 0x6C6F6F70: "binder",
+}  # fmt: skip
+#: Those of them on which what a file says changes without an event, and without another time or size: no root may lie there.
+UNSEEN: Final = frozenset(["proc", "sysfs"])
+_MADE_UP_NAMES: Final = frozenset(MADE_UP.values())
 #: Filesystems that raise every event, but whose system calls wait for another process, which may hang.
 _SERVED: Final = frozenset(["fuseblk", "autofs"])
 
@@ -110,6 +122,11 @@ def is_remote(kind: str) -> bool:
 def can_hang(kind: str) -> bool:
     """Whether system calls on a filesystem of this type wait for another machine or process, so perhaps for ever."""
     return is_remote(kind) or kind in _SERVED or _OVER in kind
+
+
+def is_made_up(kind: str) -> bool:
+    """Whether the kernel makes up what is in a filesystem of this type."""
+    return kind in _MADE_UP_NAMES
 
 
 def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:

@@ -151,7 +151,7 @@ class Doubt(msgspec.Struct, array_like=True, frozen=True):
     """A subtree that is not watched, or cannot be read: what, why, and what to do."""
 
     path: bytes
-    #: polled | stand-in | unreadable | missing | unmounted | unanswered | loop | not followed | too deep
+    #: polled | stand-in | unreadable | missing | unmounted | unanswered | loop | not followed | too deep | virtual
     state: str
     reason: str
     remedy: str

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: A queue shorter than the kernel's own default overflows in bursts that every build makes.
 QUEUE_MIN = 16_384
+#: Filesystems that are not watched below a root.
+_MADE_UP = "{:,} mounted filesystems are not watched, because the kernel makes them up, as /proc"
 #: Free bytes that the databases may need at once: an index of 100,000 files, and its log.
 FREE_MIN = 64 << 20
 
@@ -132,7 +134,22 @@ def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]
             f"root {os.fsdecode(root)} is on {kind}: changes made elsewhere raise no event there, so it is polled",
             "run shardwatch where the files are, or accept that changes are seen when they are looked for (poll_ms_max)",
         )
-    return {**path_fields(root), "filesystem": kind, "polled": backend == "polling", "backend": backend, "readable": not trouble}
+    return {
+        **path_fields(root),
+        "filesystem": kind,
+        "polled": backend == "polling",
+        "backend": backend,
+        "readable": not trouble,
+        "made_up": 0 if trouble else len(made_up_below(root)),
+    }
+
+
+def made_up_below(root: bytes) -> list[bytes]:
+    """Where filesystems that the kernel makes up are mounted below a root; they are not watched."""
+    from shardwatch.shard.contract.kernel.mounts import read_mounts
+    from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
+
+    return VirtualMounts(StillTable(read_mounts()), [root]).all_below()
 
 
 def examine_whole(root: bytes, findings: list[dict[str, str]]) -> str:
@@ -306,7 +323,8 @@ def examine_service(state_dir: Path, findings: list[dict[str, str]]) -> tuple[st
         return seen.health.state, None
     shards = seen.engine.get("shards") or []
     sums = {field: sum(int(shard.get(field) or 0) for shard in shards) for field in ("watches", "polled", "unreadable")}
-    return seen.health.state, {**sums, "polling": seen.engine.get("polling")}
+    made_up = sum(int(one["directories"]) for one in seen.engine.get("degraded") or [] if one["state"] == "virtual")
+    return seen.health.state, {**sums, "made_up": made_up, "polling": seen.engine.get("polling")}
 
 
 def versions(findings: list[dict[str, str]]) -> dict[str, str]:
@@ -358,6 +376,7 @@ def text_of(found: dict[str, Any]) -> str:
             [(readable(r["path"]), r["filesystem"], r["backend"] if r["readable"] else "-") for r in found["roots"]],
         )
     )
+    parts += [f"below {readable(r['path'])}: {_MADE_UP.format(r['made_up'])}\n" for r in found["roots"] if r["made_up"]]
     state = found["state_dir"]
     word = f"a service runs there, {found['health']}" if state["running"] else "no service runs there"
     parts.append(
@@ -366,7 +385,7 @@ def text_of(found: dict[str, Any]) -> str:
     if (service := found["service"]) is not None:
         parts.append(
             f"{counted(service['watches'], 'watch')}, {counted(service['polled'], 'directory')} polled, "
-            f"{service['unreadable']:,} unreadable\n" + polling_text(service["polling"])
+            f"{service['unreadable']:,} unreadable{_not_watched(service['made_up'])}\n" + polling_text(service["polling"])
         )
     parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
     parts.append(f"native code: {found['native_code']}\n")
@@ -374,6 +393,10 @@ def text_of(found: dict[str, Any]) -> str:
         "".join(f"! {readable(f['message'])}\n    -> {readable(f['remedy'])}\n" for f in found["findings"]) or "all is well\n"
     )
     return "\n".join(part for part in parts if part)
+
+
+def _not_watched(count: int) -> str:
+    return f"; {_MADE_UP.format(count)}" if count else ""
 
 
 def _number(value: int | None) -> str:

@@ -68,7 +68,7 @@ def test_the_headline_is_the_path_and_the_verdict(watched: bool | None) -> None:
 def test_each_reason_is_a_sentence(why: Why) -> None:
     """With and without a root, an owner, and rows."""
     root = None if why is Why.OUTSIDE else "/r"
-    obstacle = {Why.LINK: "link", Why.STATE_DIRECTORY: "state directory"}.get(why, "")
+    obstacle = {Why.LINK: "link", Why.STATE_DIRECTORY: "state directory", Why.MADE_UP: "made up"}.get(why, "")
     disk = DISK | {"obstacle": obstacle, "at": "/r/l" if obstacle else None}
     ignored = {"at": "/r/b", "file": "/r/.gitignore", "line": 3, "pattern": "b/"} if why is Why.IGNORED else None
     for watched in (True, False):
