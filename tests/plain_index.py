@@ -181,5 +181,8 @@ class PlainIndex:
         before = [tick for tick, noted_ns in self._moments if noted_ns <= at_ns]
         return max(before, default=None), min((noted_ns for _, noted_ns in self._moments), default=None)
 
+    def given_by(self, tick: int) -> int | None:
+        return next((noted_ns for noted, noted_ns in self._moments if noted >= tick), None)
+
     def note_handed(self, lane: int, tick: int) -> None:
         self._ticks.note_handed(lane, tick)

@@ -180,6 +180,9 @@ class ToldIndex:
     def tick_at(self, at_ns: int) -> tuple[int | None, int | None]:
         return self._index.backlog.tick_at(at_ns)
 
+    def given_by(self, tick: int) -> int | None:
+        return self._index.backlog.given_by(tick)
+
     def rows_of(self, path: bytes) -> list[Row]:
         return self._index.backlog.rows_of(path)
 

@@ -59,5 +59,9 @@ class IndexPort(Protocol):
         about that. The tick is None if the time is before that note, or if there is none.
         """
 
+    def given_by(self, tick: int) -> int | None:
+        """A time (ns since 1970) by which a tick was given, about a minute after that for the last day; None if nothing is noted
+        of it yet."""
+
     def note_handed(self, lane: int, tick: int) -> None:
         """Rows of this lane up to this tick may have been handed out, so each of them gets a new tick when it changes."""

@@ -143,6 +143,10 @@ class Backlog:
         """See `Moments.tick_at`."""
         return self._moments.tick_at(at_ns)
 
+    def given_by(self, tick: int) -> int | None:
+        """See `Moments.given_by`."""
+        return self._moments.given_by(tick)
+
     def rows_of(self, path: bytes) -> list[Row]:
         """The rows of a path that are events: of a file, of a directory, or of both, at most one each."""
         above, name = os.path.split(path)

@@ -65,6 +65,11 @@ class Moments:
         moments, now = self.all(), self._wall_ns()
         return last_tick(moments, at_ns, now), min((moment.at_ns for moment in moments if moment.at_ns <= now), default=None)
 
+    def given_by(self, tick: int) -> int | None:
+        """The time of the first note, in the order of their ticks, by which that tick was given; None if there is none."""
+        found = self._file.db.execute("SELECT at_ns FROM moment WHERE tick>=? ORDER BY tick LIMIT 1", (tick,)).fetchone()
+        return None if found is None else int(found[0])
+
 
 def last_tick(moments: Sequence[Moment], at_ns: int, now_ns: int) -> int | None:
     """The tick of the last note before the first one that is later than `at_ns`; None if there is no such note.

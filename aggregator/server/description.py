@@ -12,6 +12,7 @@ from typing import Final
 from ..groups.group import Group, GroupState
 from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
+from ..index.row import Row
 from ..protocol.messages import RefusedError
 from .call import Call
 
@@ -67,17 +68,26 @@ class Description:
                 upto = min(upto, after)
                 behind[lane, after] = total
                 if total and (first := self._index.pending(lane, after, 1).rows):
-                    oldest[lane, after] = first[0].at_ns
+                    oldest[lane, after] = self._pending_since_ns(first[0])
                     yield True
         room = SET_ASIDE_MAX
         for group, places in zip(groups, passed, strict=True):
             if self._registry.by_name.get(group.name) is group:
-                pending = 0 if group.state is GroupState.WAITING else sum(behind[place] for place in places)
+                places = [] if group.state is GroupState.WAITING else places  # it begins after all that
+                pending = sum(behind[place] for place in places)
                 row = group.describe(self._index, self._now, pending, min(room, SET_ASIDE_OF_ONE_MAX))
                 room -= min(room, len(group.set_aside))
                 waiting_s = self._age([oldest[place] for place in places if place in oldest])
                 self.rows.append({**row, "oldest_pending_s": waiting_s, "waiting_pulls": self._waiting(group.name)})
                 yield True
+
+    def _pending_since_ns(self, first: Row) -> int:
+        """Since when the first of the rows that are pending is, ns since 1970.
+
+        What changes again keeps its tick, and is always new by its last change, however long others have waited behind it.
+        """
+        noted_ns = self._index.given_by(first.tick)
+        return first.at_ns if noted_ns is None else min(first.at_ns, noted_ns)
 
     def _age(self, changed_ns: list[int]) -> float | None:
         """Seconds since the first of these times; None if there is none."""

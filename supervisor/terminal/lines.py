@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,8 +54,16 @@ def valid(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output, indented, UTF-8 whatever the locale is."""
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    """One JSON document on standard output, indented, UTF-8 whatever the locale is. Raises OSError where it can't be written."""
+    _print_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def print_json_lines(values: Iterable[object]) -> None:
+    """The same with a line for each value."""
+    _print_bytes(b"".join(msgspec.json.encode(value) + b"\n" for value in values))
+
+
+def _print_bytes(data: bytes) -> None:
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

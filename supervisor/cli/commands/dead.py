@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, ask: AskService) -> None:
     """Raises UsageError for a path to be shown that is not set aside."""
+    from ...terminal.lines import print_json_lines
     from ...terminal.render import write_text
     from ...terminal.tables import dead_letter_line, dead_letter_text
 
@@ -68,23 +69,13 @@ def _print(options: argparse.Namespace, ask: AskService) -> None:
                 letters = [{"type": "dead", "group": group, **letter} for letter in page]
                 found.update([path or ""] if letters else [])
                 if options.json:
-                    _write_json(letters)
+                    print_json_lines(letters)
                 else:
                     write_text("".join(map(as_text, letters)))
     if options.verb == "show":
         _check_found(options.paths, found)
     if not found and not options.json:
-        write_text("no path is set aside\n")
-
-
-def _write_json(letters: Sequence[dict[str, Any]]) -> None:
-    import sys
-
-    from msgspec.json import encode
-
-    sys.stdout.flush()
-    sys.stdout.buffer.write(b"".join(encode(letter) + b"\n" for letter in letters))
-    sys.stdout.buffer.flush()
+        write_text("nothing is set aside there\n" if options.paths else "no path is set aside\n")
 
 
 def _end(options: argparse.Namespace, ask: AskService) -> None:

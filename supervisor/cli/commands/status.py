@@ -52,15 +52,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _show_again_and_again(layout: Layout, as_json: bool) -> NoReturn:
     """On a terminal in the same place; else one after the other, with --json a line for each."""
-    from msgspec.json import encode
-
     from ...service.status_now import status_now
+    from ...terminal.lines import print_json_lines
     from ...terminal.render import write_text
 
     while True:
         found = status_now(layout)
         if as_json:
-            write_text(encode(found).decode() + "\n")
+            print_json_lines([found])
         else:
             write_text((_CLEAR if sys.stdout.isatty() else "") + text_of(found))
         time.sleep(_AGAIN_S)

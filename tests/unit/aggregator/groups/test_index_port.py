@@ -183,6 +183,17 @@ def test_what_was_committed_after_a_time_has_a_later_tick(index: Tellable) -> No
     tick, first_ns = index.tick_at(now[0] - 2 * SECOND_NS)
     assert (tick, first_ns) == (1, 100 * SECOND_NS)
     assert index.tick_at(99 * SECOND_NS)[0] is None
+    assert [index.given_by(tick) for tick in (1, 2, 3)] == [100 * SECOND_NS, 3700 * SECOND_NS, None]
+
+
+def test_a_change_of_what_is_pending_is_noted_as_of_its_tick(index: Tellable) -> None:
+    """It was pending all the time, whatever its row says of its last change."""
+    index.wall_ns = lambda: 100 * SECOND_NS
+    index.put(b"/r/a")
+    index.wall_ns = lambda: 7300 * SECOND_NS
+    index.put(b"/r/a", size=2)
+    assert [row.tick for row in everything(index)] == [1]
+    assert index.given_by(1) == 100 * SECOND_NS
 
 
 path = st.sampled_from(PATHS)

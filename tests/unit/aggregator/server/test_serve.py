@@ -427,6 +427,38 @@ def test_groups_say_how_old_the_oldest_change_is(bench_with_files: Bench) -> Non
     assert {group["oldest_pending_s"] for group in bench.ask("groups")["groups"]} == {None, 0.0}
 
 
+def test_a_file_that_changes_all_the_time_hides_no_older_change(bench: Bench) -> None:
+    """It keeps its place at the head, and is always new by its last change. A look is made each second, and noted each minute."""
+    looks = 0
+
+    def look(path: bytes, size: int) -> None:
+        nonlocal looks
+        looks += 1
+        bench.index.put(path, size=size)
+
+    bench.index.wall_ns = lambda: looks * 1_000_000_000
+    look(b"/r/before", 1)
+    bench.ask("create", group="g", from_="start")
+    bench.drain()
+    look(b"/r/hot", 1)
+    look(b"/r/waits", 1)
+    for size in range(200):
+        look(b"/r/hot", size + 2)
+    bench.wall = looks - bench.now
+    group = bench.group()
+    assert group["backlog"] == 2
+    assert 140 <= group["oldest_pending_s"] <= 201
+
+
+def test_nothing_is_pending_for_a_group_that_waits_for_the_first_look(bench: Bench) -> None:
+    """What is there by then does not concern it, so it is not behind with it."""
+    bench.index.put(b"/r/a")
+    bench.engine.is_ready = False
+    bench.ask("create", group="g")
+    group = bench.group()
+    assert (group["state"], group["backlog"], group["oldest_pending_s"]) == ("waiting", 0, None)
+
+
 def test_a_receiver_that_is_gone_frees_its_batch(bench_with_files: Bench) -> None:
     """A reply that could not be sent: the batch goes to the next worker at once, as if never pulled."""
     bench = bench_with_files
