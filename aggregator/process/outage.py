@@ -33,6 +33,7 @@ def wait(sockets: Sockets, settings: Settings, refusal: Refusal, wait_s: float =
     deadline = time.monotonic() + wait_s
     while not sockets.stopping and time.monotonic() < deadline:
         sockets.wait(until(deadline), facts=False)
+        sockets.forget_gone()
         for envelope, body in sockets.requests(_REQUESTS):
             sockets.answer(Outgoing(envelope, reply(body, settings, refusal)))
 

@@ -156,6 +156,12 @@ class Sockets:
                 door.departed()
         return self.extract.departed() if self.extract.parted else (set(), [])
 
+    def forget_gone(self) -> None:
+        """Nobody is to be told of the workers that went away since the last call of `departed`: whoever knew them is gone. What
+        did not reach them is kept for the next call."""
+        for door in self._doors:
+            door.forget_gone()
+
     def leave_if_replaced(self) -> None:
         """Ends the process at once if another state directory, or none, has taken the place of ours: what is there now, sockets
         of the same names too, is not ours to touch."""

@@ -293,6 +293,11 @@ class Door(Generic[R]):
         self.parted = False
         return gone, unsent
 
+    def forget_gone(self) -> None:
+        """Nobody knows the connections that went away since the last call of `departed`; the receipts are kept for it."""
+        self._gone.clear()
+        self.parted = bool(self._unsent)
+
     def _put(self, connection: PeerConnection[R], data: bytes, receipt: R | None = None) -> None:
         connection.out.append((memoryview(data), receipt))
         connection.unread += len(data)
