@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sqlite3
-import struct
 import sys
 import time
 from collections import deque
@@ -34,10 +33,10 @@ from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decod
 
 from .groups.registry import Registry
 from .groups.store import GroupStore
-from .index.examination import mistyped
 from .index.fitting import Fitting
 from .index.opening import open_index, rebuild
 from .index.replay import Replay
+from .index.schema import INTEGERS_OR_BYTES
 from .intake.engine import Engine
 from .intake.receive import Receiver
 from .process import outage
@@ -50,7 +49,7 @@ from .protocol.messages import RefusedError
 from .server.call import Envelope, Outgoing
 from .server.serve import Server
 from .storage.checkpoints import Checkpoints
-from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
+from .storage.damage import DISK_ERRORS, STUMBLES, MovedError, Refusal, damaged, examine, refusal, set_aside
 from .storage.durability import TEMPORARY
 from .storage.lives import DatabaseLife, Lives
 
@@ -74,8 +73,6 @@ _BEAT_LATE_S: Final = 0.05
 #: So many times within so many seconds SQLite finds damage that no examination shows: the index is then built anew.
 _UNEXPLAINED: Final = 3
 _UNEXPLAINED_S: Final = 60.0
-#: What comes of a value that is of another type than its column.
-_OF_ANOTHER_TYPE: Final = (TypeError, ValueError, AttributeError, ArithmeticError, struct.error)
 _MENDING: Final = RefusedError("stopping", "a database is damaged, and built anew", "ask again in a moment")
 
 
@@ -462,47 +459,38 @@ class Service:
             self._log.over()
             aggregator.run()
             aggregator.close()
-        except sqlite3.DatabaseError as error:
-            if not isinstance(error, sqlite3.OperationalError) and not damaged(error):
-                raise
-            why = refusal(error, self._layout.state_dir)
+        except STUMBLES as error:
+            why: Refusal | None = None
+            if isinstance(error, sqlite3.OperationalError) and not damaged(error):
+                why = refusal(error, self._layout.state_dir)
             if aggregator is not None:
-                aggregator.abandon(_MENDING if damaged(error) else outage.refused(why))
-            return self._mend(error) if damaged(error) else why
-        except BaseException as error:
+                aggregator.abandon(_MENDING if why is None else outage.refused(why))
+            return self._mend(error) if why is None else why
+        except BaseException:
             if aggregator is not None:
                 aggregator.abandon(_MENDING)
-            wrong = self._misread(error)
-            if not wrong:
-                raise
-            log.error("stumbled over the index: %r", error)
-            return self._mend(sqlite3.DatabaseError(wrong), known=True)
+            raise
         return None
 
-    def _misread(self, error: BaseException) -> str:
-        """What the index holds that it can't hold, if an error may come from that; "" if it holds no such thing."""
-        if not isinstance(error, _OF_ANOTHER_TYPE):
-            return ""
+    def _mend(self, error: Exception) -> Refusal | None:
+        """Sets aside what is damaged. Returns why it can't, or why it is better to wait a little. Raises the error where it is no
+        damage, as far as can be found out."""
+        layout, beat = self._layout, self._sockets.pulse.beat
+        told = error if isinstance(error, sqlite3.Error) and damaged(error) else None
+        log.error("the databases are examined: %s", error, exc_info=error if told is None else None)
         try:
-            return mistyped(self._layout.index_db, self._sockets.pulse.beat)
-        except sqlite3.Error:  # it is not known to be damaged then: the first error ends the process
-            return ""
-
-    def _mend(self, error: sqlite3.Error, *, known: bool = False) -> Refusal | None:
-        """Sets aside what is damaged. Returns why it can't, or why it is better to wait a little. `known`: the error says what is
-        wrong in the index."""
-        layout = self._layout
-        log.error("the databases are examined: %s", error)
+            index, groups = examine(layout.index_db, beat, INTEGERS_OR_BYTES), examine(layout.groups_db, beat)
+        except (sqlite3.Error, OSError) as refused:
+            return refusal(refused, layout.state_dir)
+        if not index and not groups:
+            if told is None:
+                raise error
+            now = time.monotonic()
+            self._unexplained.append(now)
+            if len(self._unexplained) < _UNEXPLAINED or now - self._unexplained[0] > _UNEXPLAINED_S:
+                return refusal(told, layout.state_dir)
+            index = str(told)
         try:
-            index, groups = (examine(path, self._sockets.pulse.beat) for path in (layout.index_db, layout.groups_db))
-            if known and not index:
-                index = str(error)
-            if not index and not groups:
-                now = time.monotonic()
-                self._unexplained.append(now)
-                if len(self._unexplained) < _UNEXPLAINED or now - self._unexplained[0] > _UNEXPLAINED_S:
-                    return refusal(error, layout.state_dir)
-                index = str(error)
             if index:
                 self._notes.append(rebuild(layout.index_db, index))
             if groups:

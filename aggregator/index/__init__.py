@@ -51,7 +51,6 @@ Around them:
 - `replay`: how old a tombstone must be to be removed, on a clock that may be set. Pure.
 - `verification`: compares the folds of the verification with rows, and counts findings.
 - `reading`: reads the index of a running service from another process.
-- `examination`: which column of it holds what it can't.
 - `recent`: counts there where files have changed since a tick.
 - `finding`: finds files by name, size and time there.
 

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from ..storage.damage import progress
+from .file import IndexFile
 from .pages import Pages
 
 #: A look that is older than a debt by more than this was made after the wall clock was set back.
 _STEP_NS: Final = 60 * 10**9
 #: Files whose names are looked for in one turn: some 10 ms.
 _SOUGHT_AT_ONCE: Final = 200
+#: Files of which not every name is known that are gone through in one turn: some 50 ms.
+_PARTLY_AT_ONCE: Final = 2_000
 #: Names of a file from which on it is gone through only now and then.
 _MANY_NAMES: Final = 100
 
@@ -47,8 +51,9 @@ class Debts:
     ns, at which a look began.
     """
 
-    def __init__(self, db: Any, pages: Pages, wall_ns: Callable[[], int]) -> None:
-        self._db = db
+    def __init__(self, file: IndexFile, pages: Pages, wall_ns: Callable[[], int]) -> None:
+        self._file = file
+        self._db: Any = file.db
         self._pages = pages
         self.wall_ns = wall_ns
         #: directory -> name -> (first, last): the looks that made the debt.
@@ -61,6 +66,10 @@ class Debts:
         self._later: dict[tuple[int, int], tuple[int, int]] = {}
         #: (dev, ino) of files of which not every name is known.
         self.partly: set[tuple[int, int]] = set()
+        #: The same of those that are to be gone through, in that order, and from when on their names are to be looked at; and how
+        #: many were gone through since the start.
+        self._due: dict[tuple[int, int], int] = {}
+        self.gone_through = 0
         #: The same of files whose names are looked for when all pages can be found by inode.
         self._sought: dict[tuple[int, int], tuple[int, int]] = {}
         self._load()
@@ -70,9 +79,10 @@ class Debts:
     def _load_partly(self) -> None:
         """Reads all rows of files with several names, and puts off those that differ: seconds for millions."""
         sql = "SELECT dev, ino FROM entry WHERE nlink>1 AND kind<>0 GROUP BY ino, dev HAVING "
-        self.partly = set(self._db.execute(sql + "count(*) < max(nlink)").fetchall())
-        at = self.wall_ns()
-        self._later = dict.fromkeys(self._db.execute(sql + "min(ctime_ns) < max(ctime_ns)").fetchall(), (0, at))
+        with progress(self._db, self._file.on_progress):
+            self.partly = set(self._db.execute(sql + "count(*) < max(nlink)").fetchall())
+            differing = self._db.execute(sql + "min(ctime_ns) < max(ctime_ns)").fetchall()
+        self._later = dict.fromkeys(differing, (0, self.wall_ns()))
 
     def _load(self) -> None:
         now = self.wall_ns()
@@ -132,14 +142,23 @@ class Debts:
 
     @property
     def searching(self) -> bool:
-        """Whether there is something to do for `search`: more may be owed than is known."""
+        """Whether there is something to do for `search`."""
+        return bool(self._due) or self.unsure
+
+    @property
+    def unsure(self) -> bool:
+        """Whether more may be owed than is known, because not every entry can be found by its inode yet."""
         inodes = self._pages.inodes
         return bool(self._sought) or (inodes.used and not inodes.complete)
 
     def search(self, begin: Callable[[], object], commit: Callable[[], object]) -> None:
         """A turn, and a transaction, of what follows from the first file with several names: all pages are made known by their
-        inodes, and then the names of the files that were seen meanwhile are looked for.
+        inodes, and then the names of the files that were seen meanwhile are looked for. Where that is done, a turn of what
+        `add_partly` has asked for.
         """
+        if not self.unsure:
+            self._go_through_partly()
+            return
         begin()
         if not self._pages.inodes.complete:
             self._pages.index_inodes()
@@ -172,6 +191,7 @@ class Debts:
         if later:
             begin()
             for file, (gone, at) in later.items():
+                self._file.on_progress()
                 self._expand(file, gone, at)
             commit()
 
@@ -192,14 +212,21 @@ class Debts:
             self.add(path, name, at, durable=False)
 
     def add_partly(self, at: int) -> int:
-        """Looks at all files of which not every name is known; returns how many names that are. Not durable: these files are
-        found again at the next start."""
-        names = 0
-        for dev, ino in list(self.partly):
-            for name in self._names(dev, ino):
+        """All files of which not every name is known are to be looked at, by looks that begin after `at`: `search` sees to that,
+        in turns, since they may be millions. Returns which number `gone_through` has when it has seen to all of them. Not
+        durable: these files are found again at the next start.
+        """
+        self._due.update(dict.fromkeys(self.partly, at))  # those that wait already keep their place, so each has its turn
+        return self.gone_through + len(self._due)
+
+    def _go_through_partly(self) -> None:
+        """The names of the next of these files are owed. Writes nothing."""
+        some = list(islice(self._due.items(), _PARTLY_AT_ONCE))
+        for file, at in some:
+            del self._due[file]
+            for name in self._names(*file):
                 self.add(name.directory, name.name, at, durable=False)
-                names += 1
-        return names
+        self.gone_through += len(some)
 
     def _names(self, dev: int, ino: int) -> list[_Name]:
         """All known names of a file, from rows and pages. It also notes whether the file has more names than that."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..storage.checkpoints import rows_since
 from .redo import RedoFile, Write, new_name
 
 #: Rows that are changed by commits that are deferred, together at most.
@@ -67,7 +68,7 @@ class Deferring:
         database; nobody may change them until the commit. Returns how many rows of the database have changed."""
         before = self._db.total_changes
         self._db.executemany(sql, rows)
-        changed: int = self._db.total_changes - before
+        changed = rows_since(before, self._db.total_changes)
         self._note((sql, rows), changed)
         return changed
 
@@ -75,7 +76,7 @@ class Deferring:
         """The same of one row. Returns the cursor."""
         before = self._db.total_changes
         cursor = self._db.execute(sql, row)
-        self._note((sql, (row,)), self._db.total_changes - before)
+        self._note((sql, (row,)), rows_since(before, self._db.total_changes))
         return cursor
 
     def _note(self, write: Write, changed: int) -> None:
@@ -94,7 +95,7 @@ class Deferring:
             last: what the database is to be told with its commit; it is not run here.
             pages_cached: pages of the database that SQLite keeps in memory at most.
         """
-        if not self._rows or self._db.total_changes - self._begun_at != self._rows:
+        if not self._rows or rows_since(self._begun_at, self._db.total_changes) != self._rows:
             return False
         if not self._deferred:
             self._deferred_max = rows_within(pages_cached, self._pages_used())

@@ -111,7 +111,7 @@ class IndexFile:
 
     @property
     def rows_changed(self) -> int:
-        """Rows of all tables that were inserted, updated and deleted since the file was opened."""
+        """Rows of all tables that were inserted, updated and deleted since the file was opened, as `rows_since` takes it."""
         return int(self.db.total_changes)
 
     def begin(self) -> None:

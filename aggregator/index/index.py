@@ -56,7 +56,7 @@ class Index:
         self.file = IndexFile(path, durability=durability, connect=connect, on_progress=on_progress, sync=sync)
         self.tables = Tables(self.file)
         #: The looks that shards owe.
-        self.debts = Debts(self.file.db, self.tables.pages, wall_ns)
+        self.debts = Debts(self.file, self.tables.pages, wall_ns)
         #: Applies the records of shards.
         self.records = Records(
             self.file, self.tables, self.debts, lane_of=lane_of, directories=directories, content_only=content_only

@@ -271,11 +271,11 @@ class Receiver:
 
     @property
     def searching(self) -> bool:
-        """Whether names of files with several names are still being looked for (`search`)."""
+        """Whether files with several names are being gone through (`search`)."""
         return self._index.debts.searching
 
     def search(self) -> None:
-        """Goes on looking for them, for some 10 ms, in a transaction of its own."""
+        """Goes on with that, for some 10 to 50 ms, in a transaction of its own."""
         self._index.debts.search(self._index.begin, self._index.commit)
 
     def look(self, paths: Sequence[bytes]) -> int:
@@ -320,7 +320,7 @@ class Receiver:
             self._index.commit()
         token, new = self._syncs.begin(self.streams, deadline)
         if new:
-            self._index.debts.add_partly(self._index.debts.wall_ns())
+            self._syncs.await_partly(token, self._index.debts.add_partly(self._index.debts.wall_ns()))
             for stream in self.streams.values():
                 stream.touched = True
         return token
@@ -337,7 +337,8 @@ class Receiver:
             lambda shard: [a.path for a in plan.of(shard)] if plan else [],
             planned=plan is not None and bool(self.streams),
             fit=not self._index.unfit,
-            searching=self.searching,
+            searching=self._index.debts.unsure,
+            gone_through=self._index.debts.gone_through,
         )
 
     def sync_result(self, token: int) -> dict[str, object] | None:

@@ -28,6 +28,8 @@ class _Sync(Struct):
     doubts: list[bytes] = []
     #: What could never be looked at.
     left_out: list[bytes] = []
+    #: The files of which not every name is known are gone through for it when so many were (`Debts.gone_through`).
+    gone_through: int = 0
     #: (directory, name, since): looks that followed from what was seen when the last shard had answered.
     owed: list[tuple[bytes, bytes, int]] | None = None
 
@@ -67,6 +69,10 @@ class Syncs:
         sync.callers[token] = deadline
         return token, new
 
+    def await_partly(self, token: int, gone_through: int) -> None:
+        """The sync that this request has begun waits until so many files were gone through (`Debts.add_partly`)."""
+        self._syncs[token].gone_through = gone_through
+
     def replanned(self, shards: Iterable[str]) -> None:
         """There are other shards, or shards that own something else. The answers so far covered what the shards owned then."""
         for sync in self._syncs.values():
@@ -90,14 +96,16 @@ class Syncs:
 
     def finish(
         self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True,
-        searching: bool = False,
+        searching: bool = False, gone_through: int = 0,
     ) -> None:  # fmt: skip
         """Finishes syncs that all shards have answered, and tells who has waited long enough what is missing.
 
         `subtrees`: what a shard owns. `planned`: there is a plan, with shards. `fit`: the rows are those of the settings.
-        `searching`: more looks may be owed than is known.
+        `searching`: more looks may be owed than is known. `gone_through`: as of `await_partly`.
         """
+        unsure = searching
         for number, sync in list(self._syncs.items()):
+            searching = unsure or gone_through < sync.gone_through
             result = self._outcome(sync, fit=fit, searching=searching) if planned else None
             for token, deadline in list(sync.callers.items()):
                 if result is not None or now >= deadline:

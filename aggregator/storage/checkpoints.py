@@ -34,6 +34,14 @@ ROWS: Final = 16_000
 #: Rows that a transaction of a burst changes at least, and the length at which the writer ends a log then, pages.
 _MANY: Final = 100
 _LONG: Final = PAGES // 2
+#: SQLite counts changed rows in a signed integer of 32 bits, which begins anew at its least value.
+_COUNTED: Final = 1 << 32
+
+
+def rows_since(before: int, now: int) -> int:
+    """How many rows a connection has changed between two values of its `total_changes`: fewer than 2**32. At 500 rows a second it
+    begins anew within 50 days."""
+    return (now - before) % _COUNTED
 
 
 class Checkpoints:
@@ -68,16 +76,16 @@ class Checkpoints:
         """A transaction was committed, and no other one has begun. In a burst it may block for as long as the disk takes to write
         what one or two transactions have changed; else it does not.
 
-        `rows`: how many were changed since the databases were opened, by all transactions together.
+        `rows`: how many were changed since the databases were opened, by all transactions together (`rows_since`).
         """
-        many, self._told = rows - self._told >= _MANY, rows
+        many, self._told = rows_since(self._told, rows) >= _MANY, rows
         self._commits += 1
         if self._thread is not None and self._thread.is_alive():
             return
         if self._length >= _LONG and many:
             self._move()
             self._length = 0
-        elif self._commits >= COMMITS or rows >= self._rows + ROWS:
+        elif self._commits >= COMMITS or rows_since(self._rows, rows) >= ROWS:
             self._commits, self._rows = 0, rows
             self._thread = threading.Thread(target=self._move, name="checkpoint", daemon=True)
             self._thread.start()

@@ -10,7 +10,8 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,16 @@ from shardwatch.shard.contract.process.life import is_absent
 #: Steps of SQLite's machine between two calls of `on_progress`.
 _STEPS: Final = 100_000
 
+
+#: What Python's module says of text that is not UTF-8, without an error code.
+_NO_TEXT: Final = "Could not decode to UTF-8"
+#: What else comes of a damaged database: a column holds what none of ours does, and whoever reads it stumbles over that. Where
+#: `examine` finds nothing wrong, it is a fault of the program.
+STUMBLES: Final = (
+    sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, struct.error,
+)  # fmt: skip
+#: Declared type -> what SQLite calls the type of a value of such a column.
+_TYPES: Final = {"INTEGER": "'integer'", "REAL": "'real','integer'", "TEXT": "'text'", "BLOB": "'blob'"}
 
 #: errno of a disk that is full or can't be written.
 DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
@@ -38,9 +49,13 @@ class MovedError(sqlite3.OperationalError):
 
 def damaged(error: sqlite3.Error) -> bool:
     """Whether the error means that the content of the file is wrong, so that waiting does not help. A disk that refuses (full,
-    read-only, failing) is an OperationalError. An unexpected duplicate is a symptom of a damaged index.
+    read-only, failing) is an OperationalError. An unexpected duplicate is a symptom of a damaged index. So is a statement that
+    does not suit the tables, since ours do: the text that describes them is damaged; and text that is not UTF-8.
     """
-    return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)
+    if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
+        return True
+    unsuited = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(error, sqlite3.OperationalError) and (unsuited or str(error).startswith(_NO_TEXT))
 
 
 def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
@@ -102,8 +117,11 @@ def progress(db: Any, on_progress: Callable[[], None]) -> Iterator[None]:
         tell(None, 0)
 
 
-def examine(path: Path, on_progress: Callable[[], None]) -> str:
+def examine(path: Path, on_progress: Callable[[], None], or_bytes: Collection[str] = ()) -> str:
     """What is wrong inside a database; "" if nothing is, or if there is none. Reads all of it, so it may take long.
+
+    Args:
+        or_bytes: names of columns for integers that may hold bytes as well.
 
     Raises sqlite3.OperationalError if it cannot be read.
     """
@@ -113,13 +131,48 @@ def examine(path: Path, on_progress: Callable[[], None]) -> str:
     try:
         with progress(db, on_progress):
             found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        return "" if found == "ok" else " ".join(found.split())
+            return _odd(db, or_bytes) if found == "ok" else " ".join(found.split())
+    except UnicodeDecodeError:  # SQLite quotes it
+        return "the text that describes its tables is none"
     except sqlite3.DatabaseError as error:
         if not damaged(error):
             raise
         return str(error)
     finally:
         db.close()
+
+
+def _odd(db: sqlite3.Connection, or_bytes: Collection[str]) -> str:
+    """The first column that holds a value of another type than its own, or text that is not UTF-8; "" if there is none. SQLite
+    takes any value in any column.
+    """
+    db.text_factory = bytes
+    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall():
+        table = name.decode()
+        cases, texts = "", []
+        for _, name_, type_, not_null, _, key in db.execute(f'PRAGMA table_info("{table}")').fetchall():
+            column, allowed = name_.decode(), _TYPES.get(type_.decode())
+            if allowed is None:
+                return f"{table}.{column} is of a type that is none of ours"
+            allowed += ",'blob'" if column in or_bytes else ""
+            allowed += "" if not_null or key else ",'null'"
+            cases += f""" WHEN typeof("{column}") NOT IN ({allowed}) THEN '{column}'"""
+            texts += [column] if type_ == b"TEXT" else []
+        found = db.execute(f'SELECT CASE{cases} END AS wrong FROM "{table}" WHERE wrong IS NOT NULL LIMIT 1').fetchone()
+        if found is not None:
+            return f"{table}.{found[0].decode()} holds a value of another type"
+        for column in texts:
+            if not all(map(_is_text, db.execute(f'SELECT "{column}" FROM "{table}"'))):
+                return f"{table}.{column} holds text that is not UTF-8"
+    return ""
+
+
+def _is_text(row: tuple[bytes | None]) -> bool:
+    try:
+        (row[0] or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def set_aside(path: Path) -> Path:

@@ -99,6 +99,37 @@ def test_a_crash_takes_nothing_that_was_deferred(index: Index, path: Path, tmp_p
         again.close()
 
 
+class _LongOpen(sqlite3.Connection):
+    """One that has changed nearly as many rows as SQLite counts to."""
+
+    @property
+    def total_changes(self) -> int:
+        return (super().total_changes + (1 << 32) - 60) % (1 << 32) - (1 << 31)
+
+
+def test_the_count_of_changed_rows_that_begins_anew_takes_nothing(index: Index, path: Path, tmp_path: Path) -> None:
+    """After 2**31 rows, some days of hard work, it goes on below zero: in the midst of what is deferred, say. Whether the service
+    is killed then, or ends."""
+    anew = []
+    for version in range(2, 8):
+        place = killed(path, tmp_path / str(version))
+        again = Index(place, connect=lambda place: sqlite3.connect(place, isolation_level=None, factory=_LongOpen))
+        begun = again.file.rows_changed
+        for step in range(2, version + 1):
+            rewrite(again, step)
+            assert again.deferring
+        anew.append(again.file.rows_changed < begun)
+        expected = everything(again)
+        third = Index(killed(place, tmp_path / f"killed-{version}"))
+        assert everything(third) == expected
+        third.close()
+        again.close()
+        third = Index(place)
+        assert everything(third) == expected
+        third.close()
+    assert anew[0] < anew[-1], "it began anew in the midst of them"
+
+
 def test_a_crash_while_it_is_done_again_takes_nothing(index: Index, path: Path, tmp_path: Path) -> None:
     """It is one transaction, and what follows it bears another name: it is not done twice."""
     rewrite(index, 2)

@@ -14,7 +14,7 @@ import pytest
 from entries import Entry, seen
 from index_rows import change_closed, query
 
-from shardwatch.aggregator.index import directory_table, entries
+from shardwatch.aggregator.index import debts, directory_table, entries
 from shardwatch.aggregator.index import schema as index_schema
 from shardwatch.aggregator.index.holders import ALL
 from shardwatch.aggregator.index.index import Index
@@ -669,7 +669,8 @@ def test_files_with_names_that_nobody_knows_are_looked_at_now_and_then(tmp_path:
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a", ino=9, nlink=3), entry(b"b", ino=9, nlink=3), entry(b"c", ino=8, nlink=1))
     assert index.debts.partly == {(1, 9)}
-    assert index.debts.add_partly(700) == 2
+    index.debts.add_partly(700)
+    gone_through(index)
     assert index.owed == {R: {b"a": (700, 700), b"b": (700, 700)}}
     looks(index, R, entry(b"b", 2, ino=9, nlink=3), at=701)
     assert index.owed == {R: {b"a": (700, 701)}}
@@ -679,6 +680,40 @@ def test_files_with_names_that_nobody_knows_are_looked_at_now_and_then(tmp_path:
     assert index.debts.partly == {(1, 9)}
     looks(index, R, entry(b"a", 2, ino=9, nlink=2), entry(b"b", 2, ino=9, nlink=2), at=2**62)
     assert index.debts.partly == set()
+    index.abandon()
+
+
+def gone_through(index: Index) -> None:
+    """One turn of what such files ask for."""
+    assert index.debts.searching
+    index.debts.search(index.begin, index.commit)
+
+
+def test_files_with_names_that_nobody_knows_are_gone_through_in_turns(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all files of a tree may be, whose other names are in a cache: in one turn, the aggregator would be killed as hung. What
+    is asked for meanwhile puts off none of those that wait."""
+    monkeypatch.setattr(debts, "_PARTLY_AT_ONCE", 2)
+    lists(index, R, *[entry(name, ino=ino, nlink=2) for ino, name in enumerate((b"a", b"b", b"c", b"d", b"e"), 1)])
+    done = index.debts.add_partly(700)
+    turns = []
+    while index.debts.gone_through < done:
+        before = set(index.owed.get(R, ()))
+        gone_through(index)
+        turns.append(len(set(index.owed[R]) - before))
+        index.debts.add_partly(800 + len(turns))
+    assert turns == [2, 2, 1]
+    assert sorted(index.owed[R]) == [b"a", b"b", b"c", b"d", b"e"]
+    assert index.debts.searching
+
+
+def test_signs_of_life_are_given_while_files_with_names_that_nobody_knows_are_read(tmp_path: Path) -> None:
+    """At a start, for seconds where they are millions."""
+    index = Index(tmp_path / "index.db")
+    lists(index, R, *[entry(b"%05d" % ino, ino=ino, nlink=2) for ino in range(1, 5_000)])
+    index.close()
+    signs: list[None] = []
+    index = Index(tmp_path / "index.db", on_progress=lambda: signs.append(None))
+    assert (len(index.debts.partly), bool(signs)) == (4_999, True)
     index.abandon()
 
 

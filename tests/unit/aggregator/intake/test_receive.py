@@ -12,6 +12,7 @@ import pytest
 from entries import Entry, seen
 from index_rows import change_closed, connect_counting, query
 
+from shardwatch.aggregator.index import debts
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake import look_requests
 from shardwatch.aggregator.intake.engine import Engine
@@ -636,6 +637,37 @@ def test_who_asks_before_the_shards_are_told_shares_a_sync(line: Line) -> None:
     assert [line.receiver.sync_result(token) for token in tokens] == [{"ok": True}] * 100
     assert line.receiver.sync_result(later) is None
     assert line.receiver.sync_result(tokens[0]) is None
+
+
+def test_a_sync_waits_until_files_with_other_names_were_gone_through_for_it(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes some turns; and not for what a later sync asks for: there may always be one."""
+    monkeypatch.setattr(debts, "_PARTLY_AT_ONCE", 2)
+    names = [b"a", b"b", b"c"]
+    line.frame("s0", Listing(R, 100, *seen([entry(name, ino=ino, nlink=2) for ino, name in enumerate(names, 1)])))
+    line.commit()
+    first = line.receiver.begin_sync(50)
+    line.replies()
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(first))
+    line.receiver.search()
+    line.commit()
+    assert line.receiver.sync_result(first) is None
+    second = line.receiver.begin_sync(50)
+    line.replies()
+    line.receiver.search()
+    line.commit()
+    assert line.receiver.searching, "for the second one"
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(second))
+    looks = Looks(R, 1 << 62, *seen([entry(name, ino=ino, nlink=2) for ino, name in enumerate(names, 1)]), [])
+    line.frame("s0", looks)
+    line.commit()
+    assert [line.receiver.sync_result(token) for token in (first, second)] == [{"ok": True}, None]
+    while line.receiver.searching:
+        line.receiver.search()
+    line.frame("s0", looks)
+    line.commit()
+    assert line.receiver.sync_result(second) == {"ok": True}
 
 
 def test_a_sync_that_nobody_waits_for_is_asked_for_no_more(line: Line) -> None:

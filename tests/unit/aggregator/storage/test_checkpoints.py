@@ -14,7 +14,7 @@ import pytest
 from shardwatch.aggregator.groups import schema as groups_schema
 from shardwatch.aggregator.index import schema as index_schema
 from shardwatch.aggregator.storage import checkpoints as checkpoints_module
-from shardwatch.aggregator.storage.checkpoints import COMMITS, ROWS, Checkpoints
+from shardwatch.aggregator.storage.checkpoints import COMMITS, ROWS, Checkpoints, rows_since
 
 
 @pytest.fixture
@@ -65,6 +65,23 @@ def test_the_log_is_moved_after_some_commits(
     commit(db, checkpoints, 1)
     checkpoints.wait()
     assert moved(path, tmp_path) == COMMITS
+
+
+def test_a_count_of_rows_that_begins_anew_goes_on() -> None:
+    """SQLite counts up to 2**31 - 1."""
+    assert [rows_since(5, 12), rows_since((1 << 31) - 2, -(1 << 31) + 3)] == [7, 5]
+
+
+def test_the_log_is_moved_after_some_rows_when_their_count_begins_anew(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    db.execute("INSERT INTO rows VALUES (1)")
+    checkpoints.committed((1 << 31) - 1)
+    checkpoints.wait()
+    db.execute("INSERT INTO rows VALUES (1)")
+    checkpoints.committed(-(1 << 31) + ROWS)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == 2
 
 
 def change(db: sqlite3.Connection, checkpoints: Checkpoints, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Is a value of another type than its column found, and nothing else?"""
+"""Is a value of another type than its column found in a database, and nothing else?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from entries import seen
 
-from shardwatch.aggregator.index.examination import mistyped
+from shardwatch.aggregator.groups.store import GroupStore
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.schema import INTEGERS_OR_BYTES
+from shardwatch.aggregator.storage.damage import examine
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.wire.frames import Listing, Looks
 
@@ -43,8 +45,12 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def examined(path: Path) -> str:
+    return examine(path, lambda: None, INTEGERS_OR_BYTES)
+
+
 def test_an_index_as_it_is_holds_nothing_wrong(path: Path) -> None:
-    assert mistyped(path, lambda: None) == ""
+    assert examined(path) == ""
 
 
 def test_any_column_with_another_type_is_named(path: Path) -> None:
@@ -67,16 +73,30 @@ def test_any_column_with_another_type_is_named(path: Path) -> None:
                 db.execute("ROLLBACK")
                 continue
             db.execute("COMMIT")
-            assert mistyped(path, lambda: None) == f"{table}.{column} holds a value of another type"
+            assert examined(path) == f"{table}.{column} holds a value of another type"
             db.execute(f"UPDATE {table} SET {column}=? WHERE {column} IS ?", (before, wrong))
-            assert mistyped(path, lambda: None) == ""
+            assert examined(path) == ""
     db.close()
 
 
-def test_what_is_no_database_is_an_error(tmp_path: Path) -> None:
+def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
     """And what is not there is not made."""
-    assert mistyped(tmp_path / "index.db", lambda: None) == ""
+    assert examined(tmp_path / "index.db") == ""
     assert not (tmp_path / "index.db").exists()
     (tmp_path / "index.db").write_bytes(b"x" * 8192)
-    with pytest.raises(sqlite3.DatabaseError):
-        mistyped(tmp_path / "index.db", lambda: None)
+    assert "not a database" in examined(tmp_path / "index.db")
+
+
+@pytest.mark.parametrize("column", ["created", "bit", "token"])
+def test_groups_are_examined_too(tmp_path: Path, column: str) -> None:
+    """They have columns for numbers of seconds besides."""
+    path = tmp_path / "groups.db"
+    GroupStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO groups VALUES (1, 'g', 't', 1.5, 1, 'active', '', 'i', 0, 0, 1, 0, 0, 0)")
+    db.close()
+    assert examine(path, lambda: None) == ""
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE groups SET {column}=x'ff'")
+    db.close()
+    assert examine(path, lambda: None) == f"groups.{column} holds a value of another type"
