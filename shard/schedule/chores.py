@@ -91,7 +91,7 @@ class Chores:
             wanted.append(times.room)
         if territory.doubts:
             wanted.append(times.doubts)
-        if territory.links.freed:
+        if territory.links.bounds.freed:
             wanted.append(times.links)
         if territory.unlinked:
             wanted.append(times.unlinked)
@@ -112,7 +112,7 @@ class Chores:
         if territory.doubts and times.doubts.due(now):
             times.doubts.begin()
             self._scans.append(self._retry())
-        if territory.links.freed and times.links.due(now):
+        if territory.links.bounds.freed and times.links.due(now):
             times.links.put_off(now + _DOUBT_RETRY_NS)
             self._scans.append(retry_links(territory))
         if territory.unlinked and times.unlinked.due(now):

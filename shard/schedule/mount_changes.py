@@ -36,7 +36,7 @@ class MountChanges:
         changed = self._mounts.take_changes()
         if changed:
             self._territory.reader.filesystems.forget()
-            for link in self._territory.links.over(changed):
+            for link in self._territory.links.ways.over(changed):
                 self._arrivals.hint(*link)
         for point in changed:
             above, name = os.path.split(point)

@@ -104,7 +104,7 @@ class Poller:
             for tier, turns, interval in zip(Tier, self._rounds, self._intervals(), strict=True)
             if swept.count(tier)
         ]
-        if self._territory.links.unwatched or not due:
+        if self._territory.links.ways.unwatched or not due:
             due.append(self._links_at + self._shortest_ns)
         return min(due)
 
@@ -119,7 +119,7 @@ class Poller:
                 now, swept.count(tier), self._cost(tier), interval, since=swept.since(tier), chance=self._chance()
             )
             turns.missed(count - (yield from self._look_at_some(tier, count)))
-        if self._territory.links.unwatched and now >= self._links_at + self._shortest_ns:
+        if self._territory.links.ways.unwatched and now >= self._links_at + self._shortest_ns:
             self._links_at = now
             yield from look_at_links(self._territory, unwatched=True)
 

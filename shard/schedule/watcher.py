@@ -145,7 +145,7 @@ class Watcher:
         """Takes hints over. Returns whether they are of nothing but names, which are debounced: nothing else is due sooner."""
         now = self._clock()
         self.hints += hints.count
-        self._territory.links.translate(hints)
+        self._territory.links.ways.translate(hints)
         self.debounce.add(hints.at or now, hints.names)
         self.busiest.note(hints.names, hints.directories)
         directories = self._territory.directories

@@ -23,7 +23,11 @@
 - `heirs`: the places that are watched in advance, of which nothing is told. Pure.
 - `ignoring`: looks that follow a change of ignore files.
 - `again`: looks that the aggregator asks for.
-- `links`: links that are followed: what decides where each of them leads.
+- `links`: links that are followed, and when one has to be looked at again.
+- `link`: one of them, and what decides where it leads.
+- `ways`: the watches on what decides where links lead.
+- `link_bounds`: how many directories are known by links, and which are not followed. Pure.
+- `barred`: directories behind links into which nobody looks. Pure.
 - `mounted_files`: files that are mounted over others, for which there are no events.
 - `sweep`: looks without a hint, where there is no watch, or where reading failed before.
 - `verify`: the verification: looks at every directory once more in the long run.

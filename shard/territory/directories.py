@@ -121,7 +121,7 @@ class Directories:
         child = parent.adopt(name, target)
         self._count += 1
         if self._follow:
-            self._links.entered(child)
+            self._links.bounds.entered(child)
         try:
             self.register(fd, child)
         except OSError:

@@ -154,7 +154,7 @@ def _enter(territory: Territory, subject: Subject, node: Node, opened: Opened, *
     if passes_over(territory, node, name, path):
         return None
     target = identity(opened.fd) if territory.follow and territory.disk.is_link(path) else None
-    if target is not None and not territory.links.admits(node, name, target):
+    if target is not None and not territory.links.bounds.admits(node, name, target):
         _cut_child(territory, node, name)
         return None
     child = node.child(name)

@@ -80,7 +80,7 @@ def look_at_links(territory: Territory, *, unwatched: bool = False) -> Steps:
 
 def retry_links(territory: Territory) -> Steps:
     """Follows links that had been left out because of a bound, as far as there is room now."""
-    for node, name in territory.links.retry():
+    for node, name in territory.links.bounds.retry():
         yield from reconcile(territory, node, name, arrived=True)
 
 

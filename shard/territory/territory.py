@@ -97,7 +97,7 @@ class Territory:
     @property
     def sweeps(self) -> bool:
         """Whether anything has to be swept."""
-        return bool(self.directories.swept or self.links.unwatched)
+        return bool(self.directories.swept or self.links.ways.unwatched)
 
     def exchange(self, left: Sequence[Place], taken: Sequence[Anchor], stops: frozenset[bytes]) -> list[Place]:
         """Lets some anchors go, which are uprooted, and takes others on, under a plan that has the anchors `stops`.
@@ -198,8 +198,8 @@ class Territory:
         missing = [place for place in self.places if place.is_missing_root and place not in self.heirs.places]
         instead = {place.anchor.path: self._instead(place.anchor.path) for place in missing}
         return self.doubts.report(
-            self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead,
-            second=self._backend.second(), silent=self.heirs.indexes, virtual=self._passed_over(),
+            self.places, swept, left_out=links.bounds.left_out(), barred=links.barred.listed(), remotes=self.slow.remotes(),
+            instead=instead, second=self._backend.second(), silent=self.heirs.indexes, virtual=self._passed_over(),
         )  # fmt: skip
 
     def _passed_over(self) -> list[bytes]:

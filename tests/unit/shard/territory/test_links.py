@@ -20,8 +20,8 @@ from engine import Engine, Tree, rows
 
 from shardwatch.shard.contract.limits import WAYS_MAX
 from shardwatch.shard.disk.disk import Disk
-from shardwatch.shard.territory import links as links_module
-from shardwatch.shard.territory.links import way_of
+from shardwatch.shard.territory import link_bounds
+from shardwatch.shard.territory.link import way_of
 from shardwatch.shard.tree.nodes import Waypoint
 
 
@@ -432,12 +432,12 @@ def test_nothing_is_kept_of_links_that_are_gone(scene: Linked) -> None:
             (directory / "d").symlink_to(scene.out / "d")
         (scene.tree / "top.json").symlink_to(scene.out / "missing/f.json")
         scene.rests()
-        assert links.directories == 20
+        assert links.bounds.directories == 20
         shutil.rmtree(scene.tree / "sub")
         (scene.tree / "top.json").unlink()
         scene.rests()
         assert scene.watches == before
-        assert (links._links, links._waypoints, +links._ways, links.directories) == ({}, {}, {}, 0)
+        assert (links._links, links.ways._waypoints, +links.bounds._paths, links.bounds.directories) == ({}, {}, {}, 0)
 
 
 # -- bounds
@@ -482,7 +482,7 @@ def test_packages_that_all_link_to_each_other(scene: Linked, count: int) -> None
 
 def test_room_that_is_made_is_used(scene: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links that a bound left out are followed once others are gone; no sync is needed."""
-    monkeypatch.setattr(links_module, "WAYS_MAX", 1)
+    monkeypatch.setattr(link_bounds, "WAYS_MAX", 1)
     packages(scene.tree, 3)
     scene.engine.until_quiet()
     assert "p0/node_modules/p1/node_modules/p2/f.json" in scene.names()
@@ -495,7 +495,7 @@ def test_room_that_is_made_is_used(scene: Linked, monkeypatch: pytest.MonkeyPatc
 
 def test_all_that_links_lead_to_is_bounded(scene: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond LINKED_MAX no further link is entered, and that is told; the tree itself is always complete."""
-    monkeypatch.setattr(links_module, "LINKED_MAX", 10)
+    monkeypatch.setattr(link_bounds, "LINKED_MAX", 10)
     for number in range(30):
         (scene.tree / f"d{number}").mkdir()
         (scene.tree / f"d{number}" / "l").symlink_to(scene.out)
@@ -503,7 +503,7 @@ def test_all_that_links_lead_to_is_bounded(scene: Linked, monkeypatch: pytest.Mo
     scene.engine.until_quiet()
     assert scene.directories == 1 + 31 + 10
     assert "last/f.json" in scene.names()
-    assert scene.engine.shards["s0"].territory.links.left_out()[0] == 20
+    assert scene.engine.shards["s0"].territory.links.bounds.left_out()[0] == 20
 
 
 class MadeUp(Disk):
@@ -529,7 +529,7 @@ def test_what_the_kernel_makes_up_is_entered_by_no_link(make: Callable[..., Link
     link.symlink_to(scene.out / "made up")
     (scene.tree / "all").symlink_to(scene.out)
     scene.engine.until_quiet()
-    barred = scene.engine.shards["s0"].territory.links.barred
+    barred = scene.engine.shards["s0"].territory.links.barred.listed
     assert scene.names() == ["all/other.json", "made up/own.json"]
     assert sorted(barred()) == [(os.fsencode(path), "proc") for path in (mounted, link)]
     told = [doubt for doubt in scene.engine.shards["s0"].territory.report() if doubt.state == "not followed"]
@@ -555,7 +555,7 @@ def test_a_link_to_what_the_kernel_makes_up_becomes_something_else(make: Callabl
     scene.put(scene.out / "made up/f.json")
     link.symlink_to(scene.out / "made up")
     scene.engine.until_quiet()
-    assert len(scene.engine.shards["s0"].territory.links.barred()) == 1
+    assert len(scene.engine.shards["s0"].territory.links.barred.listed()) == 1
     if then == "dangling":
         repoint(link, "nothing")
     else:
@@ -565,7 +565,7 @@ def test_a_link_to_what_the_kernel_makes_up_becomes_something_else(make: Callabl
     elif then == "a directory":
         scene.put(link / "f.json")
     scene.rests()
-    assert scene.engine.shards["s0"].territory.links.barred() == []
+    assert scene.engine.shards["s0"].territory.links.barred.listed() == []
 
 
 @pytest.mark.parametrize("then", ["gone", "dangling", "a file"])
@@ -573,11 +573,11 @@ def test_a_link_that_a_bound_left_out_becomes_something_else(
     scene: Linked, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
     """It had the row of a directory, and no node."""
-    monkeypatch.setattr(links_module, "LINKED_MAX", 0)
+    monkeypatch.setattr(link_bounds, "LINKED_MAX", 0)
     link = scene.tree / "link"
     link.symlink_to(scene.out)
     scene.engine.until_quiet()
-    assert scene.engine.shards["s0"].territory.links.left_out()[0] == 1
+    assert scene.engine.shards["s0"].territory.links.bounds.left_out()[0] == 1
     if then == "dangling":
         repoint(link, "nothing")
     else:
@@ -585,7 +585,7 @@ def test_a_link_that_a_bound_left_out_becomes_something_else(
     if then == "a file":
         link.write_text("x")
     scene.rests()
-    assert scene.engine.shards["s0"].territory.links.left_out() == (0, b"")
+    assert scene.engine.shards["s0"].territory.links.bounds.left_out() == (0, b"")
 
 
 # -- the way itself
