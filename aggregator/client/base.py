@@ -13,7 +13,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from ..protocol.bounds import NAME_CHARS_MAX, WAIT_MS_MAX
 from . import requests
 from .absence import Absence
-from .conversation import REPLY_S, Conversation
+from .conversation import REPLY_S, Conversation, Flow
 from .early import Early
 from .following import WAIT_S_MAX, Following
 from .owed import Acknowledged, OwedAck
@@ -101,6 +101,10 @@ class ClientBase:
         )  # fmt: skip
         self._loops.add(loop)
         return loop
+
+    def _endings(self) -> list[Flow[None]]:
+        """What is to be done for its loops if the process ends now."""
+        return [loop.end_with_process() for loop in list(self._loops)]
 
 
 def _endpoint(state_dir: Path | str) -> str:

@@ -41,9 +41,9 @@ class Batch(BatchData):
 
         Args:
             wait: False: returns True at once. In a loop over `batches` the acknowledgement goes with the request for the next
-                batch, or by itself when the loop ends, which costs the service and the worker less. If either of them is killed
-                before, the batch comes again; if it comes too late, the log says so. A batch of `pull`, and a second one that is
-                acknowledged before the next one is asked for, is waited for all the same.
+                batch, or by itself when the loop or the process ends, which costs the service and the worker less. If either of
+                them is killed before, the batch comes again; if it comes too late, the log says so. A batch of `pull`, and a
+                second one that is acknowledged before the next one is asked for, is waited for all the same.
         """
         return self._driver.run(self._lease.ack(wait=wait))
 
@@ -78,7 +78,7 @@ class ExtractClient(ClientBase):
 
     def __init__(self, state_dir: Path | str, *, worker: str = "", timeout_s: float = REPLY_S) -> None:
         super().__init__(state_dir, worker=worker, timeout_s=timeout_s)
-        self._driver = BlockingDriver(self._conversation)
+        self._driver = BlockingDriver(self._conversation, self._endings)
 
     def __enter__(self) -> Self:
         return self

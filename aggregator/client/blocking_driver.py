@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
 import threading
 import time
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import zmq
@@ -24,12 +27,18 @@ _POLL_S_MAX: Final = 86_400.0
 
 
 class BlockingDriver:
-    """Threads may share it: requests then wait for each other. A child made with fork begins anew, with its own connection."""
+    """Threads may share it: requests then wait for each other. A child made with fork begins anew, with its own connection.
 
-    def __init__(self, conversation: Conversation) -> None:
+    Args:
+        endings: what is to be done if the process ends before the driver is closed. It is asked then.
+    """
+
+    def __init__(self, conversation: Conversation, endings: Callable[[], Iterable[Flow[None]]] = tuple) -> None:
         self._conversation = conversation
+        self._endings = endings
         self._closed = False
         self._begin()
+        _drivers.add(self)
 
     def _begin(self) -> None:
         self._conversation.begin()
@@ -82,6 +91,11 @@ class BlockingDriver:
                 self.run(flow)
             finally:
                 self._lock.release()
+
+    def end_with_process(self) -> None:
+        """Carries out what is to be done at the end of the process."""
+        for flow in self._endings():
+            self.run_if_idle(flow)
 
     def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
@@ -138,3 +152,17 @@ class BlockingDriver:
     def _check_open(self) -> None:
         if self._closed:
             raise NotRunningError("the client is closed", hint="make a new one")
+
+
+#: Those that somebody has.
+_drivers: weakref.WeakSet[BlockingDriver] = weakref.WeakSet()
+
+
+def _end_with_process() -> None:
+    """Daemon threads are still there, and end right after this, wherever they are. A request that one of them has in progress
+    takes along what was owed."""
+    for driver in list(_drivers):
+        driver.end_with_process()
+
+
+atexit.register(_end_with_process)

@@ -101,6 +101,12 @@ class Following:
         self._owed.told(acknowledged, found.acked)
         return ArrivedReply(body, found.batch)
 
+    def end_with_process(self) -> Flow[None]:
+        """The process ends before the loop was left, in a daemon thread perhaps: acknowledges what is owed. Whoever is in the
+        loop still has its last batch, which the service hands out again when the lease ends."""
+        if self._is_ours():
+            yield from self._owed.leave()
+
     def leave(self) -> Flow[None]:
         """The loop is left: gives back the last batch, unless what became of it was said, acknowledges what is owed, and gives
         back what nobody has seen. If that is impossible, the service finds out by itself. Idempotent.

@@ -233,6 +233,29 @@ def test_a_client_that_is_closed_ends_its_loops(service: FakeService, done: bool
     loop.close()
 
 
+#: Acknowledges a batch in a daemon thread, which does something else after that until the process ends.
+DAEMON = """
+import sys, threading
+from shardwatch import ExtractClient
+acknowledged = threading.Event()
+def work():
+    with ExtractClient(sys.argv[1], timeout_s=60.0) as client:
+        for batch in client.batches("g", max=1, from_="start", ahead=0):
+            batch.ack(wait=False)
+            acknowledged.set()
+            threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+acknowledged.wait()
+"""
+
+
+def test_what_a_daemon_thread_owes_at_the_end_of_its_process_is_told(service: FakeService, client: ExtractClient) -> None:
+    """Its loop was not left, and never will be."""
+    service.put("/r/a", "/r/b")
+    subprocess.run([sys.executable, "-c", DAEMON, service.layout.state_dir], check=True, timeout=GUARD_S)
+    assert [(group["leased"], group["backlog"]) for group in client.groups()] == [(0, 1)]
+
+
 def test_many_open_files_are_no_trouble(state_dir: Path) -> None:
     """A service that is away is waited for in a process with more files than select(2) can name."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
