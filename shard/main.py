@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import re
-import select
 import signal
 import stat
 import sys
@@ -21,7 +20,6 @@ from .backend.patience import Patience
 from .backend.share import WatchShare, limited_part
 from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
-from .contract.files.paths import is_below
 from .contract.filter.scope import scope_of
 from .contract.input.command_line import values_of
 from .contract.limits import (
@@ -44,9 +42,11 @@ from .disk.mounts import Mounts
 from .process.first_plan import await_plan
 from .process.heartbeat import Heartbeat
 from .process.line import Line
+from .process.lock_roots import LockRoots
 from .process.restraint import Restraint
 from .process.shift import Shift
 from .process.succession import PlanOverError, Succession
+from .process.wakeups import Wakeups
 from .schedule.tuning import Tuning
 from .schedule.watcher import Watcher
 from .stream.send import Stream
@@ -128,16 +128,14 @@ class ShardProcess:
             verifier=tuning.verifier, rate=tuning.rate,
         )  # fmt: skip
         self._local = local
-        self._locks = Locks(self._lock_roots(plan), self._territory.slow.guard)
-        #: The plans by which roots are looked at for lock files.
-        self._locked_by = (plan.generation, plan.generation)
+        self._lock_roots = LockRoots(shard, self._settings, plan)
+        self._locks = Locks(self._lock_roots.of(plan), self._territory.slow.guard)
         self._heartbeat = Heartbeat()
         self._pulse = Pulse(layout.pulse_socket)
         self._slack = Slack()
         self._shift = Shift(stand_in, time.monotonic_ns())
         self._stands_in = stand_in is not None
         self._stopping = False
-        self._awaits_room = False
         #: When there is something to do, as it was at the end of the last turn; 0: at once.
         self._due_at = 0
         #: Overflows that have been logged.
@@ -163,12 +161,12 @@ class ShardProcess:
 
     def run(self, wakeup_fd: int) -> None:
         """Runs until `stop`, until standard input ends (supervisord is dead), or until the shift of a stand-in is over."""
-        poller = self._poller(wakeup_fd)
+        wakeups = self._wakeups(wakeup_fd)
         self._watcher.begin()
         leaving, wait = False, 0
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
-            ready = self._wait(poller, wait)
+            ready = wakeups.wait(wait, names=bool(self._watcher.debounce))
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup_fd, 4096)
@@ -187,29 +185,18 @@ class ShardProcess:
             if leaving and (not self._stream.unacked or self._restraint.departure.is_over(time.monotonic_ns())):
                 log.info("leaving, to be started again" if self.exit_code else "the watcher is tried again")
                 return
-            self._await_room(poller)
+            wakeups.await_room(wanted=bool(self._stream.unsent or self._heartbeat.owes(self._locks.there)))
             wait = self._until_due(leaving=leaving)
 
-    def _poller(self, wakeup_fd: int) -> select.poll:
-        poller = select.poll()
-        for fd in (self._line.news, self._backend.fileno(), wakeup_fd):
-            poller.register(fd, select.POLLIN)
+    def _wakeups(self, wakeup_fd: int) -> Wakeups:
+        others = [self._line.news, wakeup_fd]
         if self._locks.fileno() >= 0:
-            poller.register(self._locks.fileno(), select.POLLIN)
+            others.append(self._locks.fileno())
         if not _stdin_is_guard():
             log.info("standard input is no pipe: its end is not watched")
         else:
-            poller.register(0, select.POLLIN)
-        return poller
-
-    def _await_room(self, poller: select.poll) -> None:
-        """The next wait ends, too, when the line may take what could not be sent."""
-        waits = self._stream.unsent or self._heartbeat.owes(self._locks.there)
-        if waits and not self._awaits_room:
-            poller.register(self._line.room, select.POLLIN)
-        elif self._awaits_room and not waits:
-            poller.unregister(self._line.room)
-        self._awaits_room = waits
+            others.append(0)
+        return Wakeups(self._backend.fileno(), self._line.room, others)
 
     def _take_in(self, ready: set[int]) -> bool:
         """Replies and hints that have come. Returns whether nothing has come but hints of names.
@@ -275,20 +262,6 @@ class ShardProcess:
         elif self._slack.due(now):
             self._slack.given_back()
             give_back()
-
-    def _wait(self, poller: select.poll, wait: int) -> set[int]:
-        """Waits for descriptors, `wait` nanoseconds at most; returns those that are ready. While names are debounced, the last
-        part of a millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other
-        times.
-        """
-        if not self._watcher.debounce:
-            return {fd for fd, _ in poller.poll(-(-wait // 1_000_000))}
-        until = time.monotonic_ns() + wait
-        ready = {fd for fd, _ in poller.poll(wait // 1_000_000)}
-        rest = until - time.monotonic_ns()
-        if not ready and 0 < rest < 1_000_000 and select.select([self._backend.fileno()], [], [], rest / 1e9)[0]:
-            ready.add(self._backend.fileno())
-        return ready
 
     def _until_due(self, *, leaving: bool) -> int:
         """Nanoseconds until there is something to do, 0 where there is."""
@@ -409,7 +382,9 @@ class ShardProcess:
             log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
             self._stopping = True
             return
-        self._keep_locks()
+        lock_roots = self._lock_roots.changed(*self._succession.plans)
+        if lock_roots is not None:
+            self._locks.keep_to(lock_roots)
         if found is None:
             self._get_ready()
             return
@@ -426,23 +401,6 @@ class ShardProcess:
         if limited is not None:
             share = plan.watches.get(self.shard, 0)
             limited.watches_max = share and max(share, limited.watches())
-
-    def _keep_locks(self) -> None:
-        """Looks for lock files where the plan wants it; until the shard has gone on with it, also where the one before did: it
-        still tells of what changes there."""
-        plans = self._succession.plans
-        by = plans[0].generation, plans[1].generation
-        if by != self._locked_by:
-            self._locked_by = by
-            self._locks.keep_to(dict.fromkeys(root for plan in plans for root in self._lock_roots(plan)))
-
-    def _lock_roots(self, plan: Plan) -> list[bytes]:
-        """The roots with lock files that hold something of this shard under a plan. Every shard of a root looks at its lock
-        files: so its own frames, with what changed under a lock, never overtake the word of it."""
-        if not self._settings.hold_for_vcs:
-            return []
-        anchors, roots = plan.of(self.shard), with_roots(self._settings, plan).roots
-        return [root for root in roots if any(is_below(anchor.path, root) for anchor in anchors)]
 
     def _get_ready(self) -> None:
         """Watches in advance what the plan that is to come gives it. Its own baseline comes first."""
