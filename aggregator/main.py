@@ -168,6 +168,8 @@ class Aggregator:
             gather_s = self._gather_s()
             sockets.wait(self._timeout_ms(gather_s), facts=not gather_s)
             self._discount_stall()
+            for shard in sockets.listening():
+                self._receiver.listens(shard)
             turned = False  # whether the server has had its turn
             if sockets.facts.ready and not self._gather_s():
                 self._take_facts()

@@ -96,6 +96,10 @@ class Debts:
         """The shards have been asked for what is owed so far, as far as there was room in the replies."""
         self.changed = False
 
+    def ask_again(self) -> None:
+        """What the shards have been asked for may have been lost."""
+        self.changed |= bool(self.owed)
+
     def owe(self, path: bytes, name: bytes) -> None:
         """Records, in the transaction of the index, that the owner of the directory must look at this name from now on."""
         self.add(path, name, self.wall_ns())

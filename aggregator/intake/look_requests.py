@@ -48,6 +48,10 @@ class LookRequests:
         self._rests = {directory: until for directory, until in self._rests.items() if until > now}
         self._skipped = self._skipped + OWED_MAX if self._skipped + OWED_MAX < owed else 0
 
+    def ask_again(self, shard: str, owners: Owners) -> None:
+        """What this shard was asked for since the last beat was lost."""
+        self._asked = {request for request in self._asked if (owner := owners.of(request[0])) is None or owner.shard != shard}
+
     def choose(self, owed: Mapping[bytes, Collection[bytes]], owners: Owners, now: float, *, syncing: bool) -> Requests:
         """What is to be asked for now, which then counts as asked for.
 

@@ -219,6 +219,17 @@ class Receiver:
 
     # -- what goes back
 
+    def listens(self, shard: str) -> None:
+        """A shard, if it is one, hears replies from now on. What it was told before it may not have heard. So it is told again
+        at once: which frames were lost with the last aggregator, and what is asked of it."""
+        stream = self.streams.get(shard)
+        if stream is None:
+            return
+        if stream.epoch or self._syncs.of(shard):
+            stream.touched = True
+        self._look_requests.ask_again(shard, self._ownership.owners)
+        self._index.debts.ask_again()
+
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
         """What is sent to the shards of the plan: acknowledgements, and what is asked of them. Call it after the commit.
 

@@ -149,6 +149,10 @@ class Sockets:
         """Sends a shard its reply."""
         self.acks.publish(shard.encode() + b"\0", body, time.monotonic())
 
+    def listening(self) -> list[str]:
+        """Shards that hear what is published to them from now on, and did not before the last call. Some may be no shards."""
+        return [topic.rstrip(b"\0").decode(errors="replace") for topic in self.acks.subscribed()]
+
     def departed(self) -> tuple[set[bytes], list[LeaseName]]:
         """Since the last call: first parts of the envelopes of workers that went away, and batches that did not reach them."""
         for door in (self.facts, self.acks):

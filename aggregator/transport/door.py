@@ -75,6 +75,8 @@ class Door(Generic[R]):
         self.parted = False
         #: Bytes that are kept for those who have not read them, and of messages that are not complete.
         self.held = 0
+        #: Since `subscribed` was last called.
+        self._subscribed: set[bytes] = set()
         #: Since `departed` was last called.
         self._gone: set[bytes] = set()
         self._unsent: list[R] = []
@@ -242,6 +244,7 @@ class Door(Generic[R]):
         topic = message[1:]
         if message[:1] == b"\1" and len(topic) <= _TOPIC_BYTES_MAX and len(connection.topics) < _TOPICS_MAX:
             connection.topics.add(topic)
+            self._subscribed.add(topic)
         elif message[:1] == b"\0":
             connection.topics.discard(topic)
         else:
@@ -285,6 +288,13 @@ class Door(Generic[R]):
                 self._put(connection, whole)
                 self._send(connection, now)
         self._relieve()
+
+    def subscribed(self) -> set[bytes]:
+        """What peers have subscribed to since the last call: from then on they hear of it."""
+        if not self._subscribed:
+            return self._subscribed
+        topics, self._subscribed = self._subscribed, set()
+        return topics
 
     def departed(self) -> tuple[set[bytes], list[R]]:
         """Since the last call: keys of connections that went away, and the receipts of answers that were not sent."""

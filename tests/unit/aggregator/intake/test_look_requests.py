@@ -19,6 +19,16 @@ def test_a_look_is_asked_for_once_between_two_beats() -> None:
     assert requests.choose(owed, OWNERS, 2.0, syncing=False) == expected
 
 
+def test_what_one_shard_did_not_hear_is_asked_for_again() -> None:
+    """Not what another one was asked for."""
+    requests = LookRequests()
+    owed = {b"/r/a": [b"x"], b"/r/other": [b"z"]}
+    requests.choose(owed, OWNERS, 0.0, syncing=False)
+    requests.ask_again("s1", OWNERS)
+    assert requests.choose(owed, OWNERS, 1.0, syncing=False) == {"s1": [(b"/r/other", [b"z"])]}
+    assert requests.choose(owed, OWNERS, 1.0, syncing=False) == {}
+
+
 def test_one_reply_asks_for_a_limited_number_of_directories() -> None:
     """The next one asks for the rest, and a shard with much to do takes nothing from another."""
     requests = LookRequests()

@@ -556,6 +556,37 @@ def test_owners_are_asked_to_look_again(line: Line) -> None:
     assert line.replies()["s1"].looks == []
 
 
+def test_who_listens_anew_is_told_at_once_what_it_may_not_have_heard(line: Line) -> None:
+    """The beat of an aggregator that has just begun, and the question of a sync, come before the shards have found it. To wait
+    for its next beat would hold up each sync, and all frames that were lost with its predecessor, for up to two seconds."""
+    line.frame("s0", listing(R))
+    line.frame("s1", listing(b"/r/a"))
+    linked(line, 1)
+    line.commit()
+    line.restart()
+    wanted = [(b"/r/a/00000", [b"00000"])]
+    assert line.replies()["s1"].looks == wanted
+    token = line.receiver.begin_sync(50)
+    assert line.replies(touched_only=True)["s1"].syncs == [token]
+    assert line.replies(touched_only=True) == {}
+    line.receiver.listens("s1")
+    line.receiver.listens("no shard")
+    replies = line.replies(touched_only=True)
+    assert {shard: (reply.syncs, reply.looks) for shard, reply in replies.items()} == {"s1": ([token], wanted)}
+    assert replies["s1"].committed == 2
+    assert line.replies(touched_only=True) == {}
+
+
+def test_who_listens_for_the_first_time_is_told_nothing(line: Line) -> None:
+    """At the start of a service nothing is known of its shards. What each of them sends first is answered."""
+    line.receiver.listens("s0")
+    assert line.replies(touched_only=True) == {}
+    token = line.receiver.begin_sync(50)
+    line.replies(touched_only=True)
+    line.receiver.listens("s0")
+    assert {shard: reply.syncs for shard, reply in line.replies(touched_only=True).items()} == {"s0": [token]}
+
+
 def test_a_reply_never_outgrows_a_frame(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 15: it carries the acks too; one that is refused would stop the shard for ever."""
     linked(line, 300)

@@ -457,6 +457,26 @@ def test_subscriptions_are_bounded(house: House) -> None:
     assert door.held < UNREAD_BYTES_PAUSE + 200_000
 
 
+def test_it_is_told_once_who_has_begun_to_listen(house: House) -> None:
+    """Before anything is published: then it is heard. One that comes again is told of again."""
+    door = house.open(b"PUB")
+    assert door.subscribed() == set()
+    for _ in range(2):
+        peer = house.peer(b"SUB")
+        peer.ask(b"\1s0\0")
+        told: set[bytes] = set()
+        house.until(lambda told=told: told.update(door.subscribed()) or told)
+        assert told == {b"s0\0"}
+        assert door.subscribed() == set()
+        door.publish(b"s0\0", b"news", time.monotonic())
+        heard: list[list[bytes]] = []
+        house.until(lambda peer=peer, heard=heard: heard.extend(peer.hear()) or heard)
+        assert heard == [[b"s0\0", b"news"]]
+        peer.sock.close()
+        house.peers.remove(peer)
+        house.until(lambda: not len(door))
+
+
 @pytest.mark.parametrize("forgotten", [False, True])
 def test_an_answer_that_was_sent_in_part_was_not_sent(house: House, forgotten: bool) -> None:
     """Nobody can read it: the receipt comes back when the peer goes away, also if nobody asks who has gone. That of one that was
