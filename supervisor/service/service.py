@@ -73,11 +73,13 @@ def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
 
 
 def last_words(layout: Layout, name: str) -> str:
-    """The last line of a log, for an error message; "" is told as such."""
+    """The last line of a log, for an error message, as text whatever the form of the log is; an empty log is told as such."""
+    from ..terminal.log_lines import lines_of
+
     try:
         with StateDirectory(layout.state_dir, foreign=True) as state, os.fdopen(state.open(f"logs/{name}.log"), "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL_BYTES_MAX))
-            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+            lines = [line.text.strip() for line in lines_of(name, log.read().decode(errors="replace"))]
     except OSError:
         lines = []
     except UsageError as refused:  # it is no file of ours

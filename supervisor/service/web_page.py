@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -27,10 +28,30 @@ class WebReport(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-def write_report(layout: Layout, report: WebReport) -> None:
-    """Replaces the report. It is not durable, and a full disk is no reason not to serve."""
-    with contextlib.suppress(OSError), StateDirectory(layout.state_dir) as state:
-        state.write(_FILE, msgspec.json.encode(report))
+class WebReporter:
+    """Keeps the report of this process true, which is not durable. A full disk is no reason not to serve."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._report = WebReport(os.getpid())
+        self._is_written = True
+
+    def tell(self, **fields: str) -> bool:
+        """What holds from now on. Returns whether it is new."""
+        now = WebReport(os.getpid(), **fields)
+        if now == self._report:
+            return False
+        self._report, self._is_written = now, False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Replaces the report, unless that is done: call it again and again, since there may be room only later."""
+        if self._is_written:
+            return
+        with contextlib.suppress(OSError), StateDirectory(self._layout.state_dir) as state:
+            state.write(_FILE, msgspec.json.encode(self._report))
+            self._is_written = True
 
 
 def web_page(layout: Layout, processes: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ class _Entry(msgspec.Struct):
 
 def lines_of(program: str, text: str, time: str = "") -> Iterator[LogLine]:
     """The lines of one log, or of a part that follows a line of `time`. What is written as JSON is as if it was text."""
-    for written in text.splitlines():
+    for written in text.removesuffix("\n").split("\n") if text else ():  # JSON may hold what else ends a line for Python
         for line in _lines_of_entry(written):
             found = _TIME.match(line)
             time = found[0] if found else time
@@ -45,11 +45,11 @@ def lines_of(program: str, text: str, time: str = "") -> Iterator[LogLine]:
 
 def _lines_of_entry(line: str) -> list[str]:
     if not line.startswith('{"time":'):
-        return [line]
+        return line.splitlines() or [""]
     try:
         found = msgspec.json.decode(line, type=_Entry)
     except msgspec.MsgspecError:
-        return [line]
+        return line.splitlines()
     local = found.time[:23].replace("T", " ").replace(".", ",")
     who = "" if found.program == "supervisord" else f" {found.pid} {found.program}:"
     return [f"{local} {found.level.upper()}{who} {found.message}", *found.trace.splitlines()]

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..search.find import FoundFile
 from ..terminal.render import counted, duration, readable
 from ..terminal.tables import findings_text
 from .rates import Rates, Status
 
 Fields = Mapping[str, Any]
+
+
+class Span(float):
+    """Seconds: sorted as the number that they are, and shown as people say them."""
+
+
+class Pid(int):
+    """The number of a process, shown as it is typed."""
+
+
 #: What a cell holds: a number is sorted as such, and shown to the right.
 Cell = str | int | float | None
 
@@ -73,8 +84,8 @@ def programs(status: Status) -> Sheet:
     headers = ("program", "state", "process", "up", "deaths/min", "breaker", "error")
     rows = [
         (
-            str(p["name"]), "RUNNING" if p["state"] == "STARTING" and p.get("heard") else str(p["state"]), p["pid"] or None,
-            duration(p["up_s"]), p["deaths"], str(p["breaker"]), readable(str(p["error"])),
+            str(p["name"]), "RUNNING" if p["state"] == "STARTING" and p.get("heard") else str(p["state"]), Pid(p["pid"]) or None,
+            Span(p["up_s"]), p["deaths"], str(p["breaker"]), readable(str(p["error"])),
         )
         for p in status["processes"]
     ]  # fmt: skip
@@ -91,6 +102,12 @@ def not_watched(status: Status) -> Sheet:
         for d in _of_engine(status, "degraded")
     ]  # fmt: skip
     return Sheet("Not watched", headers, rows)
+
+
+def recent(found: Sequence[FoundFile], now: float) -> Sheet:
+    """Files that have changed lately. `now`: seconds since 1970."""
+    rows = [(readable(file.path), file.size, Span(max(0.0, now - file.observed_at)), file.tick) for file in found]
+    return Sheet("Recent files", ("path", "bytes", "seen ago", "tick"), rows)
 
 
 def busiest(status: Status) -> Sheet:
@@ -125,6 +142,10 @@ def shown(cell: Cell) -> str:
     """A cell as text."""
     if cell is None:
         return "-"
+    if isinstance(cell, Span):
+        return duration(cell)
+    if isinstance(cell, Pid):
+        return str(int(cell))
     if isinstance(cell, float):
         return f"{cell:.1f}" if cell < 10 else f"{cell:,.0f}"
     return f"{cell:,}" if isinstance(cell, int) else cell

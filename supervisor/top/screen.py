@@ -19,7 +19,6 @@ from textual.widgets import DataTable, Footer, Input, Label, Static, TabbedConte
 from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..search.find import FoundFile
-from ..terminal.render import duration, readable
 from . import contents
 from .contents import Cell, Sheet
 from .rates import Rates, Status, rates_between
@@ -140,9 +139,7 @@ class TopScreen(App[None]):
             self._draw(tab)
 
     def _take_recent(self, found: Sequence[FoundFile]) -> None:
-        now = time.time()
-        rows = [(readable(f.path), f.size, f"{duration(max(0.0, now - f.observed_at))} ago", f.tick) for f in found]
-        self._tables[_RECENT] = Sheet(_TITLES[_RECENT], ("path", "bytes", "seen", "tick"), rows)
+        self._tables[_RECENT] = contents.recent(found, time.time())
         self._draw(_RECENT)
 
     # Showing ----------------------------------------------------------------------------------------------------------

@@ -232,13 +232,18 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
 @pytest.mark.root
 def test_doctor_judges_a_service_by_its_own_groups(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
     """It runs in control groups that the shell of `doctor` is not in, and with as many processes as it is said to need."""
-    (tmp_path / "shardwatch.toml").write_text('roots = ["."]\n')
+    (tmp_path / "shardwatch.toml").write_text('roots = ["."]\nrescan_files_per_s = 1\n')
+    (tmp_path / "a" / "b").mkdir(parents=True)
     arguments: list[str | Path] = ["-c", tmp_path / "shardwatch.toml", "--state-dir", state_dir]
     with limited({"memory": str(300 * MIB), "pids": "16"}) as groups:
         start = inside(groups, *command_of("up", "--detach", *arguments))
         subprocess.run(start, check=True, capture_output=True, timeout=GUARD_S, env=environment())
         try:
-            allowed = json.loads(run("doctor", "--json", *arguments, check=False).stdout)["allowed"]
+            found = json.loads(run("doctor", "--json", *arguments, check=False).stdout)
+            allowed, budget = found["allowed"], found["budget"]
+            assert budget["scan_s"] >= 3.0
+            without_roots = json.loads(run("doctor", "--json", *arguments[2:], cwd="/", check=False).stdout)
+            assert without_roots["budget"] == budget, "by its own settings and its own plan"
             assert (allowed["memory"]["value"], allowed["memory"]["directory"]) == (300 * MIB, str(groups["memory"].directory))
             assert allowed["processes"]["value"] == 16 and 5 <= allowed["processes"]["used"] <= 16
         finally:

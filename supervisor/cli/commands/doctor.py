@@ -1,6 +1,7 @@
 """Check whether PATH... can be watched: limits, filesystems, permissions and versions. Each finding comes with its remedy.
 
-Without PATH and without a state directory, a service that watches something here is checked with the machine.
+Without PATH and without a state directory, a service that watches something here is checked with the machine. Without PATH, what
+it needs is judged by the settings and the plan with which it runs.
 
 Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what it is, and what to do.
 """
@@ -88,8 +89,10 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
     examine_queue(limits, findings)
     state_dir = examine_state_dir(resolved.state_dir, findings)
-    shards: list[ShardNeeds] = needed.pop("shards", [])
-    allowed = examine_allowed(resolved.settings, shards, state_dir["running"], resolved.state_dir, findings)
+    settings, shards = resolved.settings, needed.pop("shards", [])
+    if state_dir["running"] and not settings.roots:
+        settings, shards = _served(resolved)
+    allowed = examine_allowed(settings, shards, state_dir["running"], resolved.state_dir, findings)
     health, service = examine_service(resolved.state_dir, findings) if state_dir["running"] else (None, None)
     return {
         "format": 1,
@@ -98,13 +101,32 @@ def examine(resolved: Resolved) -> dict[str, Any]:
         "service": service,
         "findings": findings,
         "limits": needed,
-        "budget": budget_fields(resolved.settings, shards),
+        "budget": budget_fields(settings, shards),
         "allowed": allowed,
         "roots": roots,
         "state_dir": state_dir,
         "native_code": STATE,
         "versions": versions(findings),
     }
+
+
+def _served(resolved: Resolved) -> tuple[Settings, list[ShardNeeds]]:
+    """The settings with which a service runs, and what the shards of its plan need: of one that is asked about without roots. If
+    they can't be read, those of a service that would be started."""
+    import msgspec
+
+    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.planfile import read_plan
+    from shardwatch.shard.contract.state.settings import read_settings
+
+    from .plan import needs_of
+
+    layout = Layout(resolved.state_dir)
+    try:
+        settings, plan = read_settings(layout.settings), read_plan(layout.plan)
+    except (OSError, UsageError, msgspec.MsgspecError):
+        return resolved.settings, []
+    return settings, [] if plan is None else list(needs_of(plan).values())
 
 
 def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
@@ -194,7 +216,7 @@ def needs(
         watches = result.directories if by_inotify else 0
         fields.update({"watches_needed": watches, "needed_is_exact": result.exact, "instances_needed": instances})
         fields["rest_by"] = rest_by(settings, roots) if result.over_budget else ""
-        fields["shards"] = list(needs_of(result).values())
+        fields["shards"] = list(needs_of(result.plan).values())
         if fields["rest_by"] == "polling":
             note(
                 findings,

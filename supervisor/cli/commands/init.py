@@ -90,10 +90,11 @@ def _check_absent(file: Path) -> None:
 def look_at(root: bytes) -> Found:
     """What the file is written from. Blocks while it reads the tree."""
     from ...config.starter import SUFFIXES_MAX, Found, include_for
+    from ...host.confinement import read_confinement
     from ...planning.census import take
     from ...planning.limits import read_inotify_limits, watches_remedy
     from ...terminal.render import readable
-    from .plan import plan_of
+    from .plan import on_host, plan_of
 
     census = take(_settings(root, ("*",)))
     suffixes = census.suffixes.most_common(SUFFIXES_MAX)
@@ -110,7 +111,7 @@ def look_at(root: bytes) -> Found:
         exact=plan.exact,
         watches_allowed=limits.watches,
         watches_used=limits.watches_used,
-        remedy="sudo " + watches_remedy(limits, plan.directories) if plan.over_budget else "",
+        remedy=on_host("sudo " + watches_remedy(limits, plan.directories), read_confinement()) if plan.over_budget else "",
     )
 
 

@@ -17,6 +17,7 @@ from ..options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shardwatch.shard.contract.state.planfile import Plan
     from shardwatch.shard.contract.state.settings import Settings
 
     from ...host.confinement import Confinement, Limit
@@ -62,7 +63,7 @@ def _troubles_of(settings: Settings, result: PlanResult) -> list[str]:
     from ...host.confinement import read_confinement
     from ...planning.needs import troubles
 
-    found = troubles(settings, list(needs_of(result).values()), read_confinement())
+    found = troubles(settings, list(needs_of(result.plan).values()), read_confinement())
     return [f"{message} ({remedy})" for message, remedy in found]
 
 
@@ -93,7 +94,7 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
     from ...terminal.lines import path_fields
 
     plan = result.plan
-    needed = needs_of(result)
+    needed = needs_of(plan)
     confinement = read_confinement()
     total = sum(result.weights.values())
     shards = []
@@ -140,16 +141,16 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
     }
 
 
-def needs_of(result: PlanResult) -> dict[str, ShardNeeds]:
+def needs_of(plan: Plan) -> dict[str, ShardNeeds]:
     """What each shard needs, by its id. Pure."""
     from ...planning.needs import ShardNeeds
 
     found = {}
-    for shard in result.plan.shards():
-        anchors = result.plan.of(shard)
+    for shard in plan.shards():
+        anchors = plan.of(shard)
         directories = sum(a.directories for a in anchors)
         watched = sum(a.directories for a in anchors if a.backend == "inotify")
-        watches = min(watched, result.plan.watches.get(shard, watched) or watched)
+        watches = min(watched, plan.watches.get(shard, watched) or watched)
         found[shard] = ShardNeeds(directories, sum(a.files for a in anchors), watches)
     return found
 

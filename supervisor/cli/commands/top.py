@@ -1,6 +1,6 @@
 """Show the running service on the terminal, again and again: shards, groups, programs, what is not watched, recent files.
 
-Keys: 1 to 5 choose a table, s sorts it by the next column, / filters it, r restarts the shard or program in whose row the cursor
+Keys: 1 to 6 choose a table, s sorts it by the next column, / filters it, r restarts the shard or program in whose row the cursor
 is, q ends. Needs the extra [top]: pip install 'shardwatch[top]'.
 """
 

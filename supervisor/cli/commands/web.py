@@ -192,30 +192,30 @@ def _serve_patiently(options: argparse.Namespace, layout: Layout, beat: Callable
     again."""
     from shardwatch.shard.contract.errors import InUseError, UsageError
 
-    from ...service.web_page import WebReport, write_report
+    from ...service.web_page import WebReporter
 
-    written: WebReport | None = None
+    reporter = WebReporter(layout)
 
     def report(line: str, **fields: str) -> None:
-        nonlocal written
-        now = WebReport(os.getpid(), **fields)
-        if now != written:
-            written = now
-            write_report(layout, now)
-            log_line(line, "warning" if now.error else "info")
+        if reporter.tell(**fields):
+            log_line(line, "warning" if "error" in fields else "info")
+
+    def beat_and_write() -> None:
+        beat()
+        reporter.write()
 
     while True:
         try:
             demand_web()
             token = _section_token(options)
-            _serve(options, layout, token, lambda address: report(f"the page is at {address}", address=address), beat)
+            _serve(options, layout, token, lambda address: report(f"the page is at {address}", address=address), beat_and_write)
         except (UsageError, InUseError) as error:
             report(f"the page is not served: {error}", error=error.message, remedy=error.hint)
         else:
             return
         until = time.monotonic() + AGAIN_S
         while (now := time.monotonic()) < until:
-            beat()
+            beat_and_write()
             time.sleep(min(until, next_beat(now, BEAT_S)) - now)
 
 

@@ -14,6 +14,7 @@ from disks import read_only
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.process.life import Lock
+from shardwatch.shard.contract.process.log_entry import JSON, TEXT, entry
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
@@ -339,6 +340,14 @@ def test_nothing_runs(place: Path, settings: Settings) -> None:
     remove_temporary(place)
     assert not place.exists()
     assert not service.stop(layout)
+
+
+def test_the_last_words_of_a_log_of_json_are_text(place: Path, settings: Settings) -> None:
+    """An error message quotes them, as those of any other log."""
+    layout = prepare(place, settings).layout
+    said = [entry(form, 1e9, "ERROR", "shardwatch.aggregator", 7, "the disk fails") for form in (TEXT, JSON)]
+    layout.log("aggregator").write_text(f"{said[1]}\n")
+    assert service.last_words(layout, "aggregator") == said[0]
 
 
 def test_a_fifo_in_the_place_of_a_log_is_not_waited_for(place: Path, settings: Settings) -> None:

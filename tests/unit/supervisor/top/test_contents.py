@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shardwatch.supervisor.search.find import FoundFile
 from shardwatch.supervisor.top import contents
 from shardwatch.supervisor.top.contents import Sheet, arranged, shown
 from shardwatch.supervisor.top.rates import Rates, rates_between
@@ -106,3 +107,16 @@ def test_rows_are_filtered_and_sorted() -> None:
 def test_how_a_cell_is_shown() -> None:
     """A number as people read it."""
     assert [shown(cell) for cell in (None, 0.25, 1234.5, 1234, "x")] == ["-", "0.2", "1,234", "1,234", "x"]
+
+
+def test_times_are_sorted_as_such_and_process_ids_can_be_typed() -> None:
+    """However they read: two minutes are more than 90 seconds, and a pid has no commas."""
+    now = status(1.0)
+    program = now["processes"][0]
+    now["processes"] = [{**program, "up_s": up_s, "pid": pid} for up_s, pid in ((90.0, 99), (7300.0, 25_362), (125.0, 0))]
+    sheet = contents.programs(now)
+    ordered = arranged(sheet, sheet.headers.index("up"), "")
+    assert [(shown(row[3]), shown(row[2])) for row in ordered] == [("2 h", "25362"), ("2 min", "-"), ("90 s", "99")]
+    files = [FoundFile(f"/t/{seen:g}", 1, 0, 7, seen) for seen in (9_000.0, 9_910.0, 20_000.0)]
+    seen = [shown(row[2]) for row in arranged(contents.recent(files, 10_000.0), 2, "")]
+    assert seen == ["16 min", "90 s", "0 s"]
