@@ -195,15 +195,14 @@ ROWS: Final[dict[str, Row]] = {
         at_most(events=0, cpu_percent=1),
     ),
     "memory_small": Row(
-        "memory: 10,000 files", "<= 50 KB per 1,000 files", _MEMORY, at_most(growth_kb=50), listed=False,
-        beside=_GROWTH,
+        "memory: 10,000 files", "<= 50 KB per 1,000 files", _MEMORY, at_most(growth_kb=50), beside=_GROWTH,
     ),
     "memory": Row(
         "memory: all, and growth per 1,000 files at 100,000", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25),
         beside=_GROWTH,
     ),
     "memory_large": Row(
-        "memory: 1,000,000 files", "<= 20 KB per 1,000 files", _MEMORY, at_most(growth_kb=20), listed=False
+        "memory: 1,000,000 files", "<= 20 KB per 1,000 files", _MEMORY, at_most(growth_kb=20)
     ),
     "recovery": Row(
         "recovery: kill -9 of one shard of eight, under load; until reconciled", "<= 0.5 s; none missed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK, WIDTH
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.fold import folded
-from shardwatch.shard.contract.wire.frames import Check, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Check, Confirmed, Listing, Looks, Verified
 
 R = b"/r"
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"f"]
@@ -236,6 +237,28 @@ def test_a_racy_look_at_a_whole_page_ends_it(resting: Index) -> None:
     assert {path for path, found in said(resting).items() if found != before[path]} == {b"/r/c"}
 
 
+def test_a_racy_row_is_confirmed_by_a_later_look_alone(index: Index) -> None:
+    """That is not racy itself, shows the same, and was not followed by a hint. Whatever else is seen equal later is a change."""
+    racy = [entry(name, racy=True) for name in NAMES]
+    lists(index, R, *racy)
+    hand_out(index)
+    before = said(index)
+    index.begin()
+    odd = [racy[0], entry(b"b", 2), *map(entry, NAMES[2:])]
+    index.records.confirmed(Confirmed(R, 200, *seen(odd)))
+    index.commit()
+    assert query(index, "SELECT name FROM entry WHERE racy=1 ORDER BY name") == [(b"a",), (b"b",)]
+    lists(index, R, *map(entry, NAMES), at=300)
+    assert {path for path, found in said(index).items() if found != before[path]} == {b"/r/a", b"/r/b"}
+    lists(index, b"/s", *racy)
+    hand_out(index)
+    before = said(index)
+    index.begin()
+    index.records.verified(Verified(b"/s", 200, *seen([racy[0], *map(entry, NAMES[1:])]), None, None, [b"c"]), ())
+    index.commit()
+    assert {path for path, found in said(index).items() if found != before[path]} == {b"/s/a", b"/s/c"}
+
+
 def test_another_number_of_the_device_is_no_change(resting: Index) -> None:
     """As after a reboot: the pages take it over, since a rename is recognised by it, and nobody is told."""
     before = said(resting)
@@ -272,6 +295,29 @@ def test_rows_and_pages_are_read_in_the_order_of_ticks(index: Index) -> None:
         assert found == whole
         assert index.backlog.count(0, 3, 20, limit).rows <= limit
     assert index.backlog.count(0, 3, 20, 10_000) == (17, 20)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_names_that_are_not_in_order_make_no_page(index: Index, together: bool) -> None:
+    """A page is found by its first and its last name. With a directory among them, too, and several such listings at once."""
+    names = [b"c", b"f", b"a", b"e", b"b", b"d"]
+    listings = [
+        Listing(b"/r/%d" % number, 100, *seen([*map(entry, names), *([] if together else [folder(b"x")])])) for number in range(4)
+    ]
+    lists(index, b"/r/new", *map(entry, NAMES))
+    index.begin()
+    done = index.records.first(listings) if together else 0
+    for listing in listings[done:]:
+        index.records.listing(listing, ())
+    index.commit()
+    hand_out(index)
+    for number in range(4):
+        for name in names:
+            looks(index, b"/r/%d" % number, entry(name, 2))
+    assert index.files == 5 * len(NAMES)
+    assert sorted(row.path for row in pending(index.backlog) if row.size == 2) == [
+        b"/r/%d/%s" % (number, name) for number in range(4) for name in NAMES
+    ]
 
 
 def test_counts_of_many_pages_are_bounded_and_exact(index: Index) -> None:
@@ -339,6 +385,64 @@ def test_a_tick_on_lease_is_found_after_rows_have_become_a_page(resting: Index) 
     assert shape(resting) == ([NAMES], [])
     assert resting.backlog.rows_at(0, [row.tick for row in before]) == []
     assert [row.tick for row in pending(resting.backlog)] == list(range(7, 13))
+
+
+_MOVES: dict[str, Callable[[Index], None]] = {
+    "one leaves its page": lambda index: looks(index, R, entry(b"c", 2)),
+    "some leave, and the others with them": lambda index: looks(index, R, *[entry(name, 2) for name in NAMES[:4]], absent=[b"e"]),
+    "each of several directories": lambda index: scatter(index, [(path, b"c") for path in (R, b"/s", b"/t", b"/u")]),
+    "a page is written anew": lambda index: looks(index, R, *[entry(name, 2) for name in NAMES]),
+    "rows are folded as they are": lambda index: lists(index, b"/rows", *map(entry, NAMES)),
+    "rows that change are folded": lambda index: looks(index, b"/rows", *[entry(name, 2) for name in NAMES], entry(b"new")),
+    "all goes": lambda index: lists(index, R),
+}
+
+
+def scatter(index: Index, files: Sequence[tuple[bytes, bytes]]) -> None:
+    """Changes in many directories, with few statements."""
+    index.begin()
+    left = index.records.scattered([Looks(path, 200, *seen([entry(name, 2)]), []) for path, name in files])
+    assert left == []
+    index.commit()
+
+
+@pytest.mark.parametrize("move", _MOVES.values(), ids=_MOVES)
+def test_a_kill_while_entries_move_leaves_them_where_they_were(move: Callable[[Index], None], tmp_path: Path) -> None:
+    """Before each statement of it: the next start finds all of them once, with the ticks that they had, and the move is made then
+    as it would have been before."""
+    path = tmp_path / "index.db"
+    index = Index(path)
+    lists(index, b"/rows", *map(entry, NAMES))
+    spread(index.file.db)
+    for directory in (R, b"/s", b"/t", b"/u"):
+        lists(index, directory, *map(entry, NAMES))
+    hand_out(index)
+    before, shaped = kept(index), shape(index)
+    killed: list[Path] = []
+
+    def kill(statement: str) -> None:
+        killed.append(tmp_path / f"{len(killed)}.db")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{path}{suffix}", f"{killed[-1]}{suffix}")
+
+    index.file.db.set_trace_callback(kill)
+    move(index)
+    index.file.db.set_trace_callback(None)
+    after, moved = kept(index), shape(index)
+    assert len(killed) > 3 and (after, moved) != (before, shaped)
+    index.abandon()
+    for place in killed:
+        index = Index(place)
+        assert (kept(index), shape(index)) == (before, shaped)
+        hand_out(index)
+        move(index)
+        assert ([row[1:] for row in kept(index)], shape(index)) == ([row[1:] for row in after], moved)
+        index.abandon()
+
+
+def kept(index: Index) -> list[tuple[int, bytes, int, int]]:
+    """Of each entry, wherever it is: its tick, and its path, size and kind."""
+    return [(row.tick, row.path, row.size, row.kind) for row in pending(index.backlog)]
 
 
 # -- rule 4: garbage goes at once
@@ -444,15 +548,19 @@ def test_pages_of_a_directory_never_overlap(resting: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    "pull", [lambda b: b.pending(0, 0, 10), lambda b: b.count(0, 0, 4_000, 600), lambda b: b.rows_at(0, [5])]
+    ("pull", "most"),
+    [(lambda b: b.pending(0, 0, 10), 3), (lambda b: b.count(0, 0, 4_000, 600), 100), (lambda b: b.rows_at(0, [5]), 1)],
 )
-def test_a_look_reads_few_pages(index: Index, pull: Callable[[Any], object]) -> None:
-    """However many there are."""
+def test_a_look_reads_few_pages(index: Index, pull: Callable[[Any], object], most: int) -> None:
+    """However many there are: no more than hold what was asked for, and one to know where it begins."""
     for number in range(500):
         lists(index, b"/r/%d" % number, *map(entry, NAMES))
-    with patch.object(index_pages, "checked", side_effect=index_pages.checked) as checked:
+    with (
+        patch.object(index_pages, "_fields", side_effect=index_pages._fields) as whole,
+        patch.object(index_pages, "_whole_number", side_effect=index_pages._whole_number) as part,
+    ):
         pull(index.backlog)
-    assert checked.call_count <= 3
+    assert 0 < whole.call_count + part.call_count <= most
 
 
 # -- rule 6: hard links
@@ -553,12 +661,22 @@ def test_a_page_that_goes_is_known_by_no_inode(resting: Index) -> None:
     assert query(resting, "SELECT * FROM inode") == []
 
 
-def test_files_replaced_by_others_are_looked_for(resting: Index) -> None:
-    """All of a page at once: what was there before may have other names, which are in doubt."""
+@pytest.mark.parametrize("replaced", [[b"c"], [b"b", b"c"], NAMES])
+@pytest.mark.parametrize("together", [False, True])
+def test_files_replaced_by_others_are_looked_for(resting: Index, replaced: list[bytes], together: bool) -> None:
+    """One, some, or all of a page at once, and beside others: what was there before may have other names, which are in doubt."""
     looks(resting, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
     search(resting)
     looks(resting, R, entry(b"c"), at=300)
-    looks(resting, R, *[entry(name, 2, ino=1000 + sum(name)) for name in NAMES], at=400)
+    some = [Looks(R, 400, *seen([entry(name, 2, ino=1000 + sum(name)) for name in replaced]), [])]
+    if together:
+        for directory in (b"/s", b"/t", b"/u"):
+            lists(resting, directory, *[entry(name, ino=2000 + sum(name)) for name in NAMES])
+            some.append(Looks(directory, 400, *seen([entry(b"c", 2, ino=2000 + sum(b"c"))]), []))
+    resting.begin()
+    for record in resting.records.scattered(some) if together else some:
+        resting.records.looks(record, ())
+    resting.commit()
     assert resting.owed == {b"/other": {b"link": (400, 400)}}
 
 

@@ -19,6 +19,7 @@ from told_index import ToldIndex
 from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.portion import Count
+from shardwatch.aggregator.server import description
 from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
 from shardwatch.aggregator.server.serve import TURN_S
@@ -32,13 +33,15 @@ MORE_S = 0.02
 
 
 class CountingIndex(ToldIndex):
-    """Tells how many rows were counted."""
+    """Tells how many rows were counted, and how many of them at once at most."""
 
     counted = 0
+    at_once = 0
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         found = super().count(lane, after, upto, limit)
         self.counted += found.rows
+        self.at_once = max(self.at_once, found.rows)
         return found
 
 
@@ -108,6 +111,19 @@ def test_many_groups_are_described_in_turns(bench: Working) -> None:
     assert later == rows
     assert bench.index.counted <= 2 * 501  # type: ignore[attr-defined]
     assert bench.server.next_due() > 0.0
+
+
+def test_a_long_backlog_is_counted_in_turns(bench: Working, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One group that is behind by millions of rows: so many are counted at once, and other requests are answered meanwhile."""
+    monkeypatch.setattr(description, "_ROWS", 2)
+    for n in range(500):
+        bench.index.put(b"/r/%d" % n)
+    bench.ask("pull", group="g", from_="start", peek=True)
+    bench.works = True
+    first = bench.send("groups")
+    assert bench.until(first) > 2
+    assert [row["backlog"] for row in bench.replies[first]["groups"]] == [500]
+    assert (bench.index.counted, bench.index.at_once) == (500, 2)  # type: ignore[attr-defined]
 
 
 def test_status_for_many_is_made_once(bench: Working) -> None:
