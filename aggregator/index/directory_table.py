@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from .file import IndexFile
@@ -11,6 +11,9 @@ from .row import bounds
 #: Directory ids kept in memory: at most times, and while there is much to do (`IndexFile.expand`).
 IDS_MAX: Final = 1024
 IDS_MAX_EXPANDED: Final = 16_384
+#: Directories below a path, behind another one and before a third; and how many are read at once.
+_BELOW: Final = "SELECT id, path FROM directory WHERE path>? AND path<? ORDER BY path LIMIT ?"
+_BELOW_AT_ONCE: Final = 1_000
 #: Forgets a directory without rows, by its id.
 _FORGET_DIRECTORY: Final = (
     "DELETE FROM directory WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM entry WHERE dir=?1)"
@@ -77,12 +80,20 @@ class DirectoryTable:
         found = self._db.execute("SELECT id FROM directory WHERE path=?", (path,)).fetchone()
         return None if found is None else found[0]
 
-    def below(self, path: bytes, stops: Sequence[bytes]) -> list[tuple[int, bytes]]:
-        """(id, path) of a directory and of all below it, save those in or below one of `stops`."""
-        found = self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", bounds(path))
-        return [
-            (id_, below) for id_, below in found if not any(below == stop or below.startswith(stop + b"/") for stop in stops)
-        ]
+    def below(self, path: bytes, stops: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+        """(id, path) of a directory and of all below it, save those in or below one of `stops`. Each may be forgotten before the
+        next one is asked for, and not all are in memory at once: there may be millions."""
+        _, after, upper = bounds(path)
+        id_ = self.find(path)
+        found = [] if id_ is None else [(id_, path)]
+        more = True
+        while found or more:
+            for id_, below in found:
+                if not any(below == stop or below.startswith(stop + b"/") for stop in stops):
+                    yield id_, below
+            found = self._db.execute(_BELOW, (after, upper, _BELOW_AT_ONCE)).fetchall() if more else []
+            more = len(found) == _BELOW_AT_ONCE
+            after = found[-1][1] if found else after
 
     def next_below(self, top: bytes, after: bytes | None) -> tuple[int, bytes] | None:
         """(id, path) of a directory at or below `top`: the first one, or the next one after `after`; None if there is none."""

@@ -64,7 +64,7 @@ class Index:
         self._moments = Moments(self.file, wall_ns)
         #: What groups read.
         self.backlog = Backlog(self.file, self.tables.pages, self._moments)
-        self.tombstones = Tombstones(self.file, self.tables)
+        self.tombstones = Tombstones(self.file, self.tables, wall_ns)
         self.streams = Streams(self.file)
         self.consumers = Consumers(self.file)
         self.anchors = Anchors(self.file, self.tables, self.records, self.debts)

@@ -331,6 +331,26 @@ def test_a_tombstone_that_is_set_aside_stays(index: Index) -> None:
     assert index.tombstones.collect({0: index.tick}, 2**62) == 1
 
 
+def test_tombstones_that_stay_hold_up_no_others(tmp_path: Path) -> None:
+    """However many are set aside, or are of a time that is still to come since the clock was set back."""
+    index = Index(tmp_path / "index.db", wall_ns=lambda: 5_000)
+    names = tuple(b"%02d" % number for number in range(20))
+    lists(index, R, *[entry(name) for name in names])
+    hand_out(index)
+    looks(index, R, absent=names[:5], at=9_000)
+    looks(index, R, absent=names[5:12], at=1_000)
+    looks(index, R, absent=names[12:14], at=4_000)
+    looks(index, R, absent=names[14:], at=1_500)
+    kept = [row.tick for row in pending(index) if row.kind == 0][5:10]
+    turns = [index.tombstones.collect({0: index.tick}, 2_000, kept, 3) for _ in range(4)]
+    assert turns == [0, 0, 0, 2], "ten stay, and the next two do not"
+    assert index.tombstones.collect({0: index.tick}, 2_000, kept, 3) == 0, "one is too young: those behind it have time"
+    for _ in range(6):
+        index.tombstones.collect({0: index.tick}, 5_000, kept, 3)
+    assert [row.tick for row in pending(index) if row.kind == 0][5:] == kept
+    index.abandon()
+
+
 def test_collection_takes_empty_directories_along(index: Index) -> None:
     """Their last tombstone is gone."""
     lists(index, R, folder(b"d"))
@@ -640,6 +660,21 @@ def test_what_has_no_rows_owes_nothing(index: Index) -> None:
         while Refit(index, lambda path, directory: False, f"other-{forget}", forget=forget).step():
             pass
         assert index.owed == {}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1_000])
+def test_directories_are_buried_some_at_a_time(index: Index, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """Each of them, however many are read at once; save those of other shards, and those that only begin with the same name."""
+    monkeypatch.setattr(directory_table, "_BELOW_AT_ONCE", at_once)
+    gone = [b"/r/d", b"/r/d/a", b"/r/d/a/b", b"/r/d/c", b"/r/d/e"]
+    stay = [b"/r", b"/r/d-", b"/r/d0", b"/r/d/s", b"/r/d/s/t"]
+    for directory in gone + stay:
+        lists(index, directory, entry(b"f"))
+    index.begin()
+    index.records.bury_below([b"/r/d"], 500, [b"/r/d/s"])
+    index.commit()
+    assert sorted(living(index)) == sorted(directory + b"/f" for directory in stay)
+    assert query(index, "SELECT path FROM directory ORDER BY path") == [(path,) for path in sorted(stay)]
 
 
 def test_a_burial_spares_the_debts_of_other_shards(index: Index) -> None:
