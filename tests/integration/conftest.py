@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import session
+from cli_process import run
 
 if TYPE_CHECKING:
     from jetstream import NatsServer
@@ -38,6 +39,14 @@ def node_zeromq() -> Path:
                 pytest.skip(f"npm could not install zeromq@6: {done.stderr.strip()[-200:]}")
             (home / "installed").touch()
     return modules
+
+
+@pytest.fixture
+def service(tree: Path, state_dir: Path) -> Iterator[Path]:
+    """The state directory of a detached service that watches `tree`."""
+    run("up", "--detach", "--state-dir", state_dir, tree)
+    yield state_dir
+    run("down", "--state-dir", state_dir, check=False)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ def tree(tmp_path: Path) -> Path:
     made = tmp_path / "watched"
     made.mkdir()
     return made
-
-
-@pytest.fixture
-def service(tree: Path, state_dir: Path) -> Iterator[Path]:
-    """The state directory of a detached service that watches `tree`."""
-    run("up", "--detach", "--state-dir", state_dir, tree)
-    yield state_dir
-    run("down", "--state-dir", state_dir, check=False)
 
 
 def group(service: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 @pytest.fixture
-def service(tree: Path, state_dir: Path) -> Iterator[Path]:
-    """The state directory of a detached service that watches `tree`, with a group `g` that has nothing pending."""
-    run("up", "--detach", "--state-dir", state_dir, tree)
-    run("pull", "--group", "g", "--wait", "0", "--state-dir", state_dir)
-    yield state_dir
-    run("down", "--state-dir", state_dir, check=False)
+def service(service: Path) -> Path:
+    """The same, with a group `g` that has nothing pending."""
+    run("pull", "--group", "g", "--wait", "0", "--state-dir", service)
+    return service
 
 
 def pull(service: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ import socket
 import sqlite3
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ from shardwatch.shard.compiled import choice
 FORMATS = Path(__file__).parents[2] / "docs/formats.md"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def service(tree: Path, state_dir: Path) -> Iterator[Path]:
-    """The state directory of a detached service that watches `tree`."""
-    run("up", "--detach", "--state-dir", state_dir, tree)
-    yield state_dir
-    run("down", "--state-dir", state_dir, check=False)
 
 
 def pull(service: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.service import service as services
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def service(tree: Path, state_dir: Path) -> Iterator[Path]:
-    """The state directory of a detached service that watches `tree`."""
-    run("up", "--detach", "--state-dir", state_dir, tree)
-    yield state_dir
-    run("down", "--state-dir", state_dir, check=False)
 
 
 def test_a_shard_is_restarted(service: Path) -> None:

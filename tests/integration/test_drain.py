@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_process import GUARD_S, Command, run
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def service(tree: Path, state_dir: Path) -> Iterator[Path]:
-    """The state directory of a detached service that watches `tree`."""
-    run("up", "--detach", "--state-dir", state_dir, tree)
-    yield state_dir
-    run("down", "--state-dir", state_dir, check=False)
 
 
 def ctl(service: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -34,12 +34,6 @@ Watched = WatchedBy[FanotifyBackend]
 
 
 @pytest.fixture
-def options() -> dict[str, Any]:
-    """Of the backend of `watched`; a test may set some."""
-    return {}
-
-
-@pytest.fixture
 def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
     """The root is watched."""
     watched = Watched(tmp_path, FanotifyBackend(**options))

@@ -26,12 +26,6 @@ Watched = WatchedBy[InotifyBackend]
 
 
 @pytest.fixture
-def options() -> dict[str, Any]:
-    """Of the backend of `watched`; a test may set some."""
-    return {}
-
-
-@pytest.fixture
 def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
     """The root is watched."""
     watched = Watched(tmp_path, InotifyBackend(**options))
