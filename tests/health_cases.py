@@ -112,7 +112,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("a shard crashes again and again", {"s0": STAND_IN}, "degraded", ("warning", "died 6 times", "stand-in", "restart")),
     ("both say so", {"s0": STAND_IN, "engine": degraded("stand-in")}, "degraded", ("warning", "died 6 times in a row")),
     ("its stand-in crashes too", {"s0": WAITING}, "degraded", ("error", "nothing runs in its place", "logs/shard-s0.log")),
-    ("it is tried again", {"s0": {"breaker": "trying", "short_lives": 5}}, "degraded", ("warning", "tried again since")),
+    ("it is tried again", {"s0": {"breaker": "trying", "short_lives": 5}}, "degraded", ("warning", "tried again 60 s ago")),
     ("it is stuck in the kernel", {"s0": {"stuck_s": 70.0}}, "degraded", ("error", "stuck in the kernel", "hangs")),
     ("it is silent", {"engine": {"shards": [{"id": "s0", "state": "silent"}]}}, "degraded", ("error", "s0 has sent no sign")),
     ("it runs other code", {"engine": scanning("other version")}, "degraded", ("error", "another version", "`shardwatch up`")),

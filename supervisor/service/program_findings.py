@@ -79,5 +79,5 @@ _REASONS: Final = {"stand-in": "stand_in", "waiting": "program_crashes", "trying
 _BREAKERS: Final = {
     "stand-in": lambda row: f"a stand-in sweeps its subtrees; tried again after {duration(row['retry_s'])}",
     "waiting": lambda row: f"nothing runs in its place; tried again in {duration(row['retry_s'])}",
-    "trying": lambda row: f"tried again since {duration(row['up_s'])}",
+    "trying": lambda row: f"tried again {duration(row['up_s'])} ago",
 }

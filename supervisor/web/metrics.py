@@ -115,6 +115,8 @@ def families(status: Status) -> Iterator[Metric]:
     programs = [(str(row["name"]), row) for row in status["processes"]]
     running = [(name, int(bool(row["pid"]))) for name, row in programs]
     yield _family("program_running", "Whether the program has a process", "program", running)
+    tripped = [(str(row["name"]), int(row["breaker"] != "closed")) for row in status["processes"]]
+    yield _family("program_breaker_open", "Whether the program dies again and again", "program", tripped)
     yield from _of_each(_PROGRAM, "program", programs)
     engine = status["engine"]
     if engine is not None:

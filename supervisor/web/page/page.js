@@ -320,7 +320,7 @@ function drawPrograms(status) {
     ["Process", (p) => p.pid || null, "number", (pid) => String(pid ?? "–")],
     ["Up", (p) => p.up_s, "number", span],
     ["Deaths/min", (p) => p.deaths, "number"],
-    ["Breaker", (p) => (p.breaker === "closed" ? "closed" : `${p.breaker}, next try in ${span(p.retry_s)}`), ""],
+    ["Breaker", (p) => (["closed", "trying"].includes(p.breaker) ? p.breaker : `${p.breaker}, next try in ${span(p.retry_s)}`), ""],
     ["Error", (p) => p.error || "–", "path"],
   ], status.processes);
 }

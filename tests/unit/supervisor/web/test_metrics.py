@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shardwatch.supervisor.service.degradations import DEGRADATIONS
 from shardwatch.supervisor.web.metrics import exposition, families
 
-PROGRAM = {"name": "shards:s0", "pid": 7, "up_s": 1.5, "deaths": 2, "hung": 1, "stuck_s": 0.0}
+PROGRAM = {"name": "shards:s0", "pid": 7, "up_s": 1.5, "deaths": 2, "hung": 1, "stuck_s": 0.0, "breaker": "trying"}
 SHARD = {
     "id": "s0", "directories": 4, "files": 9, "watches": 3, "polled": 1, "pending": 5, "unacked": 2, "silent_s": 0.1, "hints": 70,
     "looks": 60, "unreadable": 2, "filtered": 8, "overflows": 1, "rescans": 1, "resent": 0, "findings": 0,
@@ -64,6 +65,7 @@ def test_what_the_status_says() -> None:
     assert [found["shardwatch_findings", level] for level in ("error", "warning", "note")] == [0, 2, 1]
     assert found["shardwatch_program_running", "shards:s0"] == 1
     assert found["shardwatch_program_hangs_total", "shards:s0"] == 1
+    assert found["shardwatch_program_breaker_open", "shards:s0"] == 1
     assert found["shardwatch_rows_written_total",] == 50
     assert found["shardwatch_shard_hints_total", "s0"] == 70
     busiest = {name[1]: value for name, value in found.items() if name[0] == "shardwatch_busiest_directory_changes"}
@@ -151,3 +153,39 @@ def test_prometheus_takes_the_rules() -> None:
     """As its own tool says."""
     rules = ROOT / "configs/prometheus-alerts.yml"
     subprocess.run(["promtool", "check", "rules", rules], check=True, capture_output=True)
+
+
+@pytest.mark.needs("promtool")
+def test_a_program_that_dies_again_and_again_raises_alerts(tmp_path: Path) -> None:
+    """However long it lives in between: then few deaths come in a minute, and two reasons take turns."""
+    labels = 'level="{}", reason="{}", remedy="mend it"'
+    told = [
+        (f"shardwatch_degraded{{{labels.format('error', 'program_crashes')}}}", "1 1 0 0 " * 30),
+        (f"shardwatch_degraded{{{labels.format('warning', 'program_tried')}}}", "0 0 1 1 " * 30),
+        ('shardwatch_program_breaker_open{program="aggregator"}', "1x120"),
+        ('shardwatch_program_recent_deaths{program="aggregator"}', "1x120"),
+        ('shardwatch_program_breaker_open{program="web"}', "0x120"),
+    ]
+    raised = {"ShardwatchDegraded": 2, "ShardwatchCrashLoop": 1}
+    tests = {
+        "rule_files": [str(ROOT / "configs/prometheus-alerts.yml")],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [{"series": series, "values": values.strip()} for series, values in told],
+                "promql_expr_test": [
+                    {
+                        "expr": f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})',
+                        "eval_time": "20m",
+                        "exp_samples": [{"labels": "{}", "value": count}],
+                    }
+                    for alert, count in raised.items()
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "tests.yml"
+    file.write_text(json.dumps(tests))  # which is YAML, too
+    done = subprocess.run(["promtool", "test", "rules", file], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
