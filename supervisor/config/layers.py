@@ -16,7 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patterns, Priorities
 
 from .file import FoundConfig, shown, values_of
-from .names import ENV_FILE, ENV_PREFIX, RUN_VARIABLES
+from .names import ENV_FILE, ENV_PREFIX, RUN_VARIABLES, WITHIN_VARIABLE
 
 #: What a file may have beside options: sections.
 _SECTIONS: Final = ("exec", "ship", "web")
@@ -89,7 +89,7 @@ def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
     """
     for name in sorted(environ):
         value = environ[name]
-        if not name.startswith(ENV_PREFIX) or name in (ENV_FILE, *RUN_VARIABLES) or not value:
+        if not name.startswith(ENV_PREFIX) or name in (ENV_FILE, *RUN_VARIABLES, WITHIN_VARIABLE) or not value:
             continue
         if name == NATIVE_VARIABLE:  # no option: it is for whole processes, and each reads it by itself
             if value not in ("0", "1"):

@@ -12,6 +12,9 @@ ENV_FILE: Final = ENV_PREFIX + "CONFIG"
 #: No options: what a command that `exec` runs finds in its environment, so that it can run ours.
 RUN_VARIABLES: Final = tuple(ENV_PREFIX + name for name in ("RUN", "GROUP", "BATCH", "ATTEMPT", "KINDS"))
 
+#: The same: in which runs that command was started, where it was started by another one.
+WITHIN_VARIABLE: Final = ENV_PREFIX + "WITHIN"
+
 
 def variable(option: Option[Any]) -> str:
     """Its environment variable."""

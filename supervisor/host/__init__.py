@@ -2,6 +2,7 @@
 
 - `process`: processes of others and our own, held by a descriptor that keeps referring to the same
   process.
+- `readable`: waits until a descriptor can be read, whatever its number is.
 - `hang_up_bell`: wakes a process that waits, by a hang-up (SIGHUP).
 - `confinement`: what a container or a unit allows a process.
 - `git_excludes`: where git's global ignore patterns are.

@@ -9,13 +9,15 @@ to another process, although the kernel reuses a pid only after all others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import select
 import signal
 import threading
 import time
 
 from shardwatch.shard.contract.process.life import started
+
+from .readable import readable
 
 #: Seconds between two checks of a process that cannot be waited for.
 _LOOK_S = 0.02
@@ -24,7 +26,7 @@ _LOOK_S = 0.02
 def ended_fd(child: int) -> int:
     """A descriptor that becomes readable when that child has ended. The caller closes it. The child is not reaped.
 
-    Raises OSError if no descriptor is free.
+    Raises OSError if no descriptor is free, and where no thread can be started either.
     """
     try:
         return os.pidfd_open(child)
@@ -37,7 +39,12 @@ def ended_fd(child: int) -> int:
             os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         os.close(tell)
 
-    threading.Thread(target=wait, name=f"end-of-{child}", daemon=True).start()
+    try:
+        threading.Thread(target=wait, name=f"end-of-{child}", daemon=True).start()
+    except RuntimeError as error:  # as many as a limit allows
+        for fd in (ended, tell):
+            os.close(fd)
+        raise OSError(errno.EAGAIN, str(error)) from None
     return ended
 
 
@@ -88,7 +95,7 @@ class Process:
     def ended(self) -> bool:
         """Whether it has ended, reaped or not."""
         if self._fd is not None:
-            return bool(select.select([self._fd], [], [], 0)[0])
+            return readable(self._fd, 0.0)
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -100,7 +107,7 @@ class Process:
     def wait(self, timeout_s: float) -> bool:
         """Blocks until it has ended; False after `timeout_s` seconds."""
         if self._fd is not None:
-            return bool(select.select([self._fd], [], [], max(0.0, timeout_s))[0])
+            return readable(self._fd, timeout_s)
         deadline = time.monotonic() + timeout_s
         while not self.ended():
             if time.monotonic() >= deadline:

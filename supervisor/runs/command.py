@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ..config.names import RUN_VARIABLES
+from ..config.names import RUN_VARIABLES, WITHIN_VARIABLE
 from .change import Change
 
 #: What stands for a path among the arguments.
@@ -17,6 +17,7 @@ PATHS_MAX: Final = 1000
 #: Bytes that an argument costs beside its own: its end, and a pointer to it (execve(2)).
 _ARGUMENT_COST: Final = 9
 _VARIABLES: Final = tuple(name.encode() for name in RUN_VARIABLES)
+_WITHIN: Final = WITHIN_VARIABLE.encode()
 
 
 class Input(StrEnum):
@@ -129,3 +130,9 @@ class Command:
 
     def _filled(self, path: bytes) -> list[bytes]:
         return [argument.replace(PLACE, path) for argument, place in zip(self.argv, self._places, strict=True) if place]
+
+
+def inherited(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What runs inherit of an environment. If we are in a run of another process, it says so, and in which ones that is."""
+    runs = [runs for name in (_WITHIN, _VARIABLES[0]) if (runs := environ.get(name))]
+    return {**environ, **({_WITHIN: b" ".join(runs)} if runs else {})}

@@ -5,22 +5,24 @@ out again, and a second run for a path would begin while the first one goes on. 
 other end only `exec` has, and kills every process that has the token of this `exec` in its environment, once `exec` is gone.
 
 A run that is just being started shares that end of the pipe until its program is executed, and has the token from then on. So
-none is overlooked. What has removed the token from its environment is.
+none is overlooked. What has removed the token from its environment is. An `exec` that a run starts gives its own runs another
+token, and their environment also says in which run it was started: its guard is killed with it, so they are killed from here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
 
-from ..config.names import RUN_VARIABLES
+from ..config.names import RUN_VARIABLES, WITHIN_VARIABLE
+from ..host.readable import readable
 
 #: Milliseconds for which a process that was killed is waited for. One that the kernel can't end is left alone.
 _KILLED_MS: Final = 5000
@@ -72,18 +74,18 @@ def end_runs(token: str) -> None:
     """Kills every process whose run has that token, and what these start meanwhile. Returns when they are gone."""
     while killed := [fd for pid in _runs(token) for fd in _kill(pid)]:
         for fd in killed:
-            select.select([fd], [], [], _KILLED_MS / 1000)
+            readable(fd, _KILLED_MS / 1000)
             os.close(fd)
 
 
 def _runs(token: str) -> Iterator[int]:
-    wanted = f"{RUN_VARIABLES[0]}={token}.".encode()
+    is_wanted = re.compile(rf"({RUN_VARIABLES[0]}=|{WITHIN_VARIABLE}=(.* )?){token}\.".encode(), re.DOTALL).match
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):
             environ = Path("/proc", name, "environ").read_bytes()
-            if any(one.startswith(wanted) for one in environ.split(b"\0")):
+            if any(map(is_wanted, environ.split(b"\0"))):
                 yield int(name)
 
 

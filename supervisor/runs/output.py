@@ -138,11 +138,11 @@ class RunOutput:
             return data
         *whole, rest = data.split(b"\n")
         lines = [line + b"\n" for line in whole] + ([rest] if rest else [])
-        result = b""
+        parts = []
         for line in lines:
-            result += (self._prefix if self._line_begins[stream] else b"") + line
+            parts += [self._prefix, line] if self._line_begins[stream] else [line]
             self._line_begins[stream] = line.endswith(b"\n")
-        return result
+        return b"".join(parts)
 
 
 class Relay:

@@ -103,6 +103,11 @@ class RunProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._pid, signum)
 
+    def give_up(self) -> None:
+        """Kills it at once, and reaps it."""
+        self.stop(signal.SIGKILL)
+        self.close()
+
     def close(self) -> int:
         """Reaps it, once it has ended; its exit code, negative for a signal. Of a run that was stopped, the rest of the group is
         killed."""

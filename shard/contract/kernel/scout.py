@@ -10,6 +10,7 @@ that hangs can answer no other question.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import stat
@@ -85,7 +86,7 @@ class Scout:
                 continue
             assert self._child.stdout is not None
             fd = self._child.stdout.fileno()
-            if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not _can_be_read(fd, deadline - time.monotonic()):
                 return None
             chunk = os.read(fd, _READ_BYTES)
             if not chunk:
@@ -129,6 +130,13 @@ def _line(value: object) -> bytes:
     import json  # here, so that nobody pays for it who asks nothing
 
     return json.dumps(value).encode() + b"\n"
+
+
+def _can_be_read(fd: int, timeout_s: float) -> bool:
+    """Within so many seconds. select(2) takes no descriptor above 1023, and we may be in a program with many files."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(math.ceil(max(0.0, timeout_s) * 1000)))
 
 
 def _parsed(line: bytes) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import time
@@ -19,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ...host.process import ended_fd
+from ...host.readable import readable
 from ...terminal.streams import say
 from ..options import add_config_option, add_state_dir_option, number
 
@@ -111,7 +111,7 @@ class _Holder:
             with ProgramPlace(argv[0]) as place:
                 place.demand()
             with _started(argv) as (process, ended):
-                while not select.select([ended], [], [], max(0.0, min(RENEW_S, end - time.monotonic())))[0]:
+                while not _has_ended(process, ended, min(RENEW_S, end - time.monotonic())):
                     if time.monotonic() >= end:
                         break
                     try:
@@ -140,9 +140,9 @@ class _Holder:
 
 
 @contextlib.contextmanager
-def _started(argv: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The command, and a descriptor that is readable when it has ended. Signals that ask to end are its to obey: SIGTERM and
-    SIGHUP are passed on, Ctrl-C reaches it by itself."""
+def _started(argv: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], int | None]]:
+    """The command, and a descriptor that is readable when it has ended; None where none is free. Signals that ask to end are its
+    to obey: SIGTERM and SIGHUP are passed on, Ctrl-C reaches it by itself."""
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []
 
@@ -158,11 +158,23 @@ def _started(argv: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], int
         process = subprocess.Popen(argv, close_fds=False)  # what it inherits from us is what we inherited: make's job server
         for signum in early:
             process.send_signal(signum)
-        ended = ended_fd(process.pid)
+        ended: int | None = None
+        with contextlib.suppress(OSError):  # it runs by now, so it is held for
+            ended = ended_fd(process.pid)
         try:
             yield process, ended
         finally:
-            os.close(ended)
+            if ended is not None:
+                os.close(ended)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _has_ended(process: subprocess.Popen[bytes], ended: int | None, timeout_s: float) -> bool:
+    """Waits for its end, for so many seconds."""
+    if ended is not None:
+        return readable(ended, timeout_s)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, timeout_s))  # looks again and again
+    return process.returncode is not None

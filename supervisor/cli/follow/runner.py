@@ -16,7 +16,7 @@ from typing import Final
 from shardwatch.shard.contract.input.shown import shown
 
 from ...runs.change import FRESH, Change
-from ...runs.command import Command, Run
+from ...runs.command import Command, Run, inherited
 from ...runs.echoes import Echoes
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
@@ -102,7 +102,7 @@ class Runner:
         self._going: dict[int, _Going] = {}
         #: A run could not begin, which may have taken seconds: signals are heard, and a pulse is sent, before the next one.
         self._refused = False
-        self._environ = dict(os.environb)
+        self._environ = inherited(os.environb)
 
     def __len__(self) -> int:
         """How many runs go on."""
@@ -132,8 +132,8 @@ class Runner:
 
     def notice_ends(self) -> None:
         """Looks what has happened to runs and to their output."""
-        for fd, _ in self._epoll.poll(0):
-            if fd in self._going:
+        for fd, going in [(fd, self._going.get(fd)) for fd, _ in self._epoll.poll(0)]:
+            if going is not None and self._going.get(fd) is going:  # otherwise it is another's by now, which has begun since
                 self._end(fd)
             elif self._relay.owns(fd):
                 self._relay.ready(fd)
@@ -206,6 +206,11 @@ class Runner:
                 stdout=1 if output is None else output.writers[0],
                 stderr=2 if output is None else output.writers[1],
             )
+            try:
+                self._epoll.register(process.ended, select.EPOLLIN)
+            except OSError:  # nobody would hear of its end
+                process.give_up()
+                raise
         except OSError as error:
             if output is not None:
                 self._relay.end(output)
@@ -216,7 +221,6 @@ class Runner:
             output.close_writers()
         due = float("inf") if self._manner.timeout_s is None else began + self._manner.timeout_s
         self._going[process.ended] = _Going(run, process, output, began, due)
-        self._epoll.register(process.ended, select.EPOLLIN)
 
     def _prefix(self, run: Run) -> bytes:
         return self._about(run) + b": " if self._manner.prefix else b""

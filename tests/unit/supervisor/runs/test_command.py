@@ -8,7 +8,7 @@ import pytest
 
 from shardwatch.supervisor.config.names import RUN_VARIABLES
 from shardwatch.supervisor.runs.change import Change, taken
-from shardwatch.supervisor.runs.command import Command, Input, Run
+from shardwatch.supervisor.runs.command import Command, Input, Run, inherited
 
 A, B, C = (Change(path, "created", tick, line=b"{}") for tick, path in enumerate((b"/a", b"/b", b"/c"), 1))
 
@@ -57,6 +57,15 @@ def test_the_environment_of_a_run() -> None:
     environ = command(b"x").environment(run, "token")
     assert tuple(environ) == tuple(name.encode() for name in RUN_VARIABLES)
     assert list(environ.values()) == [b"token.3", b"g", b"b-1", b"2", b"created,deleted"]
+
+
+def test_runs_in_runs_say_in_which() -> None:
+    """Of each process that was started by a run of another one."""
+    assert inherited({b"A": b"1"}) == {b"A": b"1"}
+    first = inherited({b"SHARDWATCH_RUN": b"outer.3"})
+    assert first == {b"SHARDWATCH_RUN": b"outer.3", b"SHARDWATCH_WITHIN": b"outer.3"}
+    second = inherited(first | {b"SHARDWATCH_RUN": b"inner.1"})
+    assert second[b"SHARDWATCH_WITHIN"] == b"outer.3 inner.1"
 
 
 def test_a_batch_as_it_travels() -> None:

@@ -232,3 +232,73 @@ def test_a_run_that_can_not_be_ended_is_left_alone(
     hanging.close()
     assert hanging.signals == [signal.SIGTERM, signal.SIGKILL]
     assert capfd.readouterr().err.startswith("shardwatch: '/a': its run was killed, and does not end: it is left alone")
+
+
+class Polled:
+    """An epoll that refuses descriptors, or tells of those that the test names."""
+
+    def __init__(self, refusal: OSError | None = None) -> None:
+        self.refusal = refusal
+        self.events: list[tuple[int, int]] = []
+
+    def register(self, fd: int, mask: int) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def unregister(self, fd: int) -> None:
+        pass
+
+    def poll(self, _: float) -> list[tuple[int, int]]:
+        events, self.events = self.events, []
+        return events
+
+    def close(self) -> None:
+        pass
+
+
+def runner_of(
+    monkeypatch: pytest.MonkeyPatch, epoll: Polled, *paths: bytes, concurrency: int = 1
+) -> tuple[Runner, list[tuple[bytes, str]]]:
+    """One that runs `true` for these paths, and what it was told of their ends."""
+    monkeypatch.setattr(select, "epoll", lambda: epoll)
+    command = Command([b"true", b"{}"], Input.ARGS, None, os.sysconf("SC_ARG_MAX"), "g")
+    schedule = Schedule(command, concurrency, ["created"], retries=True)
+    schedule.take(Taken("t", 1, 30.0, tuple(Change(path, "created", n) for n, path in enumerate(paths, 1))))
+    told: list[tuple[bytes, str]] = []
+
+    def ended(run: Run, failure: str, output: str) -> None:
+        told.append((run.changes[0].path, failure))
+        schedule.ended(run, failure)
+
+    return Runner(command, MANNER, Pace(1, concurrency), Echoes(), next_run=schedule.next, ended=ended), told
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_a_run_that_nobody_would_hear_of_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel has no memory for another watch of epoll(7): the run has failed like one that could not begin."""
+    made, told = runner_of(monkeypatch, Polled(OSError(28, "No space left on device")), b"/a")
+    made.begin_next()
+    made.close()
+    assert told == [(b"/a", "can't be run: No space left on device")] and len(made) == 0
+
+
+class Ends:
+    """A run whose end is told by the test, with a descriptor of that number."""
+
+    def __init__(self, ended: int) -> None:
+        self.ended = ended
+
+    def close(self) -> int:
+        return 0
+
+
+def test_what_was_told_of_a_descriptor_is_not_taken_for_the_end_of_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which got the same number. It would be waited for, and nothing else be done meanwhile."""
+    epoll = Polled()
+    numbers = iter([71, 72, 73])
+    monkeypatch.setattr(Program, "run", lambda *_, **__: Ends(next(numbers)))
+    made, told = runner_of(monkeypatch, epoll, b"/a", b"/b", b"/c")
+    made.begin_next()
+    epoll.events = [(71, 1), (72, 1)]  # the second one was of something that was closed with the first
+    made.notice_ends()
+    assert told == [(b"/a", "")] and len(made) == 1
