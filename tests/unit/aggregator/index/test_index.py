@@ -373,8 +373,9 @@ def test_ticks_are_never_given_twice(tmp_path: Path) -> None:
         looks(index, R, entry(b"a", highest + 6))
         highest = index.tick
         index.begin()
-        index.records.looks(Looks(R, 1, *seen([entry(b"lost")]), []), ())
+        index.records.looks(Looks(R, 1, *seen([entry(b"lost%d" % highest)]), []), ())
         lost = index.tick
+        assert lost > highest
         if clean:
             index.commit()
             index.close()

@@ -544,6 +544,23 @@ def test_pages_of_a_directory_never_overlap(resting: Index) -> None:
     assert [row.size for row in pending(resting.backlog) if row.path.startswith(b"/s/")] == [1] * 30 + [3] * 30
 
 
+def test_rows_on_both_sides_of_a_page_are_folded_by_no_listing(index: Index) -> None:
+    """Their ticks follow one another, but a page of them would have another one in its midst, whose entries would not be found."""
+    names = [bytes([letter]) for letter in range(ord("a"), ord("m"))]
+    apart = [b"a", b"b", b"e", b"f"]
+    lists(index, R, *map(entry, names))
+    hand_out(index)
+    looks(index, R, *[entry(name, 2) for name in apart])
+    assert len(shape(index)[1]) == len(apart)
+    hand_out(index)
+    before, shaped = said(index), shape(index)
+    lists(index, R, *[entry(name, 2 if name in apart else 1) for name in names], at=300)
+    for name in reversed(apart):
+        looks(index, R, entry(name, 3), at=400)
+    assert (shape(index), index.files) == (shaped, len(names))
+    assert {path for path, found in said(index).items() if found != before[path]} == {b"/r/" + name for name in apart}
+
+
 # -- rule 5: a look says how far it got, and is bounded
 
 
