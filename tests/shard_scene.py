@@ -104,7 +104,7 @@ class Table(Mounts):
         return found
 
     def mounted(self) -> set[bytes]:
-        return set()
+        return {point for point, _ in self.there}
 
     def gone(self, root: bytes) -> bool:
         return self.off

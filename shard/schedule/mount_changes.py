@@ -38,7 +38,7 @@ class MountChanges:
             self._territory.reader.filesystems.forget()
             for link in self._territory.links.ways.over(changed):
                 self._arrivals.hint(*link)
-        for point in changed:
+        for point in changed - {b"/"}:  # that is no name in any directory
             above, name = os.path.split(point)
             for place in self._territory.places:
                 node = place.find(above)

@@ -60,6 +60,8 @@ class MountedFiles:
 
     def _below_anchors(self, points: Collection[bytes]) -> Iterator[tuple[bytes, bytes, bytes, Place]]:
         for point in points:
+            if point == b"/":
+                continue  # the root of all, which is no name in any directory
             above, name = os.path.split(point)
             for place in self._territory.places:
                 if place.covers(above):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -9,11 +10,21 @@ from pathlib import Path
 
 import pytest
 from engine import rows
+from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
 
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
+from shardwatch.shard.backend.inotify import InotifyBackend
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.state.planfile import Anchor
+from shardwatch.shard.disk.look import Reader
+from shardwatch.shard.schedule.arrivals import Arrivals
+from shardwatch.shard.schedule.mount_changes import MountChanges
+from shardwatch.shard.territory.doubts import Doubts
 from shardwatch.shard.territory.looking import look, reconcile
 from shardwatch.shard.territory.sweep import sweep
+from shardwatch.shard.territory.territory import Steps, Territory
+from shardwatch.shard.tree.nodes import Node
 
 
 @pytest.mark.parametrize("synced", [False, True])
@@ -174,3 +185,28 @@ def test_what_was_entered_before_the_table_was_read_again_is_polled(make: Callab
     assert polled == {scene.engine.root + b"/a", scene.engine.root + b"/a/b"} and scene.shard.backend.watches() == 2
     scene.equal()
     scene.shard.territory.close()
+
+
+def test_a_change_of_the_root_of_all_is_no_name_in_it(table: Table, denied: FaultyDisk) -> None:
+    """Where `/` is watched, its own line in the table is no hint: a record with an empty name would be refused for ever."""
+    hinted: list[tuple[object, bytes]] = []
+
+    def enter(node: Node, name: bytes, arrival: Arrival) -> Steps:
+        hinted.append((node, name))
+        return iter(())
+
+    backend = InotifyBackend()
+    with contextlib.closing(backend):
+        territory = Territory(
+            [Anchor(b"/", "s0", b"/")], frozenset([b"/"]), reader=Reader(Filter(("**",), ()), state_dir=b"/nowhere", disk=denied),
+            backend=backend, doubts=Doubts(lambda missing: ""), emit=lambda record: None, mounts=table,
+        )  # fmt: skip
+        node = territory.places[0].plant()
+        arrivals = Arrivals(enter)
+        changes = MountChanges(territory, table, arrivals)
+        for point in (b"/", b"/somewhere"):
+            table.mount(point, "ext4")
+        changes.report()
+        while arrivals.step():
+            pass
+    assert hinted == [(node, b"somewhere")]
