@@ -71,8 +71,8 @@ def check_place(pattern: str, roots: Sequence[bytes]) -> None:
     head, rest = os.fsencode("/" + "/".join(literal)), text[1:].split("/")[len(literal) :]
     sign = pattern[: len(pattern) - len(text)]
     for root in roots:
-        if head == root or head.startswith(root.rstrip(b"/") + b"/"):
-            below = os.fsdecode(head[len(root.rstrip(b"/")) :])
+        if root != b"/" and (head == root or head.startswith(root + b"/")):  # below / it means the same either way
+            below = os.fsdecode(head[len(root) :])
             meant = f"{sign}{below}/{'/'.join(rest)}"
             raise _refused(pattern, "matches nothing: it is an absolute path, and patterns are relative to a root", meant)
     first = os.fsencode(literal[0])

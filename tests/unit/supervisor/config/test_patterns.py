@@ -107,6 +107,14 @@ def test_an_absolute_path_is_refused_where_it_can_not_be_meant(tmp_path: Path) -
         assert taken.include == (pattern,)
 
 
+def test_an_absolute_path_is_taken_where_the_root_is_all(tmp_path: Path) -> None:
+    """Below `/` a pattern and a path with a slash at the beginning mean the same; in a root inside it they do not."""
+    wanted = {"roots": ["/", str(tmp_path)], "exclude": ["/usr/", "/etc/*.conf"]}
+    assert resolve(overrides=wanted, environ={}, cwd=tmp_path).settings.exclude[-2:] == ("/usr/", "/etc/*.conf")
+    with pytest.raises(UsageError, match="absolute"):
+        resolve(overrides={**wanted, "exclude": [f"{tmp_path}/*.json"]}, environ={}, cwd=tmp_path)
+
+
 def test_every_layer_expands_braces(tmp_path: Path) -> None:
     """Configuration file, environment with its commas, and command line; priorities too."""
     (tmp_path / "shardwatch.toml").write_text('exclude = ["{a,b}/"]\n[priorities]\n"*.{x,y}" = 5\n')
