@@ -67,7 +67,8 @@ def _reach(found: Fields) -> Iterator[str]:
         case Why.LINK:
             yield f"{_path(found['disk']['at'])} is a link, which is not followed (`follow_symlinks` is false)."
         case Why.MADE_UP:
-            yield f"The kernel makes up what is at {_path(found['disk']['at'])}, and such a filesystem is not watched below a root."
+            at = _path(found["disk"]["at"])
+            yield f"The kernel makes up what is at {at}, and such a filesystem is not watched below a root."
         case Why.SPECIAL:
             yield "Only files, links and directories are watched: sockets, devices and FIFOs are not."
         case Why.FILTER_KEEPS | Why.LEFT_OUT:
