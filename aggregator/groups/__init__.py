@@ -2,7 +2,7 @@
 
 One group is made of these, which are pure:
 
-- `group`: the group itself: its life, where it is in the index, and what is handed out next.
+- `group`: the group itself: its life, and by that, what its parts hand out and say.
 - `batches`: its batches that were handed out, and what their workers say about them.
 - `delivery`: what comes next, and the position that moves with it.
 - `outcomes`: how its units end, and what becomes of their rows.

@@ -1,4 +1,4 @@
-"""One group: its life, where it is in the index, and what is handed out next.
+"""One group: its life, and by that, what its parts hand out and say.
 
 Pure: no I/O and no clock of its own (`now` is passed in: seconds of a clock that only goes forward and that all processes of
 one boot share, `time.monotonic`). What must become durable is left in the journal, in order; `store` writes it, and nothing
@@ -48,7 +48,8 @@ class GroupState(StrEnum):
 class Group:
     """One named consumer. Every method leaves what must be made durable in the journal.
 
-    `batches` are those that were handed out: extended, given back, failed, and over.
+    Its parts say for themselves what does not depend on its life: `batches` of what was handed out (extended, given back, failed
+    and over), `set_aside` of paths that failed too often, `position` and `unacknowledged` of how far it has come.
 
     Args:
         record: the group as it was stored. Raises ValueError for a state that there is not.
