@@ -224,11 +224,12 @@ def test_as_process_1_of_a_container(root: Path, state_dir: Path) -> None:
      (["fsize=1000000"], "1,000,000 bytes are the most that a file may have here: a service needs 67,108,864 (ulimit -f")],
 )  # fmt: skip
 def test_a_limit_that_is_too_low_is_named(root: Path, state_dir: Path, odd: list[str], words: str) -> None:
-    """With what to do, and without supervisord's README."""
-    done = run("up", "--detach", "--state-dir", state_dir / "s", root, odd=odd, check=False)
-    assert done.returncode == 6
-    assert words in done.stderr and "minfds" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    """With what to do, without supervisord's README, and before anything is written or said to run."""
+    for how in ([], ["--detach"]):
+        done = run("up", *how, "--state-dir", state_dir / "s", root, odd=odd, check=False)
+        assert done.returncode == 6
+        assert words in done.stderr and "minfds" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1 and not (state_dir / "s").exists()
 
 
 def test_nobodys_descriptors_are_kept(root: Path, state_dir: Path, tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ FILE_BYTES_MIN: Final = 64 << 20
 _SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
 #: What ends a program that does not handle it, and asks ours for nothing. Absent ones are those of other systems.
 _MEANINGLESS: Final = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT")
+#: Limits, what each must allow, in which words it is told, and the remedy.
+_LIMITS: Final[tuple[tuple[int, int, str, str], ...]] = (
+    (resource.RLIMIT_NOFILE, FDS_MIN, "descriptors may be open in a process here", f"ulimit -n {FDS_MIN * 8}"),
+    (resource.RLIMIT_FSIZE, FILE_BYTES_MIN, "bytes are the most that a file may have here", "ulimit -f unlimited"),
+)
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -63,8 +68,16 @@ def correct_for_service() -> None:
     correct()
     _close_at_exec()
     os.umask(0o077)
-    _raise_limit(resource.RLIMIT_NOFILE, FDS_MIN, "descriptors may be open in a process here", f"ulimit -n {FDS_MIN * 8}")
-    _raise_limit(resource.RLIMIT_FSIZE, FILE_BYTES_MIN, "bytes are the most that a file may have here", "ulimit -f unlimited")
+    for which, *wanted in _LIMITS:
+        _raise_limit(which)
+        _demand(resource.getrlimit(which)[0], *wanted)
+
+
+def demand_limits() -> None:
+    """For a command that starts a service: raises the ServiceError that `correct_for_service` would raise in its programs.
+    Changes nothing."""
+    for which, *wanted in _LIMITS:
+        _demand(resource.getrlimit(which)[1], *wanted)
 
 
 def ignore_signals(*more: signal.Signals) -> None:
@@ -106,11 +119,14 @@ def _close_at_exec() -> None:
                 os.set_inheritable(fd, False)
 
 
-def _raise_limit(which: int, least: int, what: str, remedy: str) -> None:
+def _raise_limit(which: int) -> None:
     soft, hard = resource.getrlimit(which)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(which, (hard, hard))
-            soft = hard
-    if soft != resource.RLIM_INFINITY and soft < least:
-        raise ServiceError(f"{soft:,} {what}: a service needs {least:,}", hint=f"{remedy}, in the shell or unit that starts it")
+
+
+def _demand(allowed: int, least: int, what: str, remedy: str) -> None:
+    if allowed != resource.RLIM_INFINITY and allowed < least:
+        hint = f"{remedy}, in the shell or unit that starts it"
+        raise ServiceError(f"{allowed:,} {what}: a service needs {least:,}", hint=hint)

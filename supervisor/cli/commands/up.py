@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from shardwatch.shard.contract.process import inherited
 from shardwatch.shard.contract.process.loading import Loading
 
 from ...terminal.streams import say
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         from ...service.child import command
         from ...service.state_dir import prepare
 
+    inherited.demand_limits()
     resolved = watched_tree(options)
     found = sources(options, resolved)
     resolved, found, changed = _with_changed_roots(resolved, found)
