@@ -545,7 +545,7 @@ def test_pages_of_a_directory_never_overlap(resting: Index) -> None:
 
 
 def test_rows_on_both_sides_of_a_page_are_folded_by_no_listing(index: Index) -> None:
-    """Their ticks follow one another, but a page of them would have another one in its midst, whose entries would not be found."""
+    """Their ticks follow one another, but a page of them would have another one in its midst, and not all would be found."""
     names = [bytes([letter]) for letter in range(ord("a"), ord("m"))]
     apart = [b"a", b"b", b"e", b"f"]
     lists(index, R, *map(entry, names))
@@ -737,6 +737,19 @@ def test_lanes_are_of_entries(tmp_path: Path) -> None:
     assert index.backlog.lanes() == [5, 0]
     assert [row.path for row in index.backlog.pending(5, 0, 10).rows] == [b"/r/a", b"/r/b", b"/r/c", b"/r/d"]
     index.abandon()
+
+
+def test_who_holds_a_path_is_said_of_each_entry(index: Index) -> None:
+    """Of files that change together another group has come to the first half only: they are in two pages."""
+    names = [bytes([letter]) for letter in range(ord("a"), ord("m"))]
+    lists(index, R, *map(entry, names))
+    for bit, reached in ((0, 12), (1, 6)):
+        index.backlog.holders.place(bit, 0, 0)
+        index.backlog.holders.reach(bit, 0, reached)
+    index.backlog.note_handed(0, 12)
+    looks(index, R, *[entry(name, 2) for name in names])
+    assert [found.held for found in pending(index.backlog)] == [-1] * 6 + [0b01] * 6
+    assert shape(index) == ([names[:6], names[6:]], [])
 
 
 def test_lanes_are_asked_for_anew_where_they_may_have_changed(tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def _ticks_through_a_power_cut(disk: Disk) -> tuple[int, int]:
 def test_no_tick_is_given_twice_whatever_the_power_takes(
     make_disk: MakeDisk, monkeypatch: pytest.MonkeyPatch, reserved: int
 ) -> None:
-    """Rule 17: with `process` the last commits may be lost, but not up to where ticks were reserved; whether each commit needs more
-    than that, some do, or none."""
+    """Rule 17: with `process` the last commits may be lost, but not up to where ticks were reserved; whether each commit needs
+    more than that, some do, or none."""
     monkeypatch.setattr(file, "TICKS_RESERVED", reserved)
     last, found = _ticks_through_a_power_cut(make_disk())
     assert found >= last
