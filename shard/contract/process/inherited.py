@@ -68,16 +68,16 @@ def correct_for_service() -> None:
     correct()
     _close_at_exec()
     os.umask(0o077)
-    for which, *wanted in _LIMITS:
+    for which, least, what, remedy in _LIMITS:
         _raise_limit(which)
-        _demand(resource.getrlimit(which)[0], *wanted)
+        _demand(resource.getrlimit(which)[0], least, what, remedy)
 
 
 def demand_limits() -> None:
     """For a command that starts a service: raises the ServiceError that `correct_for_service` would raise in its programs.
     Changes nothing."""
-    for which, *wanted in _LIMITS:
-        _demand(resource.getrlimit(which)[1], *wanted)
+    for which, least, what, remedy in _LIMITS:
+        _demand(resource.getrlimit(which)[1], least, what, remedy)
 
 
 def ignore_signals(*more: signal.Signals) -> None:
