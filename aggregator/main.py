@@ -34,9 +34,9 @@ from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decod
 from .groups.registry import Registry
 from .groups.store import GroupStore
 from .index.fitting import Fitting
+from .index.holders import INTEGERS_OR_BYTES
 from .index.opening import open_index, rebuild
 from .index.replay import Replay
-from .index.schema import INTEGERS_OR_BYTES
 from .intake.engine import Engine
 from .intake.receive import Receiver
 from .process import outage

@@ -27,10 +27,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 ALL = -1
 _INTEGER_MAX = (1 << 63) - 1
+#: Columns for integers that may hold bytes as well (`stored`).
+INTEGERS_OR_BYTES: Final = frozenset({"held"})
 
 
 class _Position(NamedTuple):

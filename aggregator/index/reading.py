@@ -18,6 +18,8 @@ from urllib.parse import quote
 from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.state.directory import StateDirectory
 
+from ..storage.damage import unsuited
+from .holders import INTEGERS_OR_BYTES
 from .page import Page
 from .pages import all_pages, between, onward, within
 from .row import LEFT_OUT
@@ -117,9 +119,9 @@ class IndexReader:
         try:
             for _ in all_pages(self._db):
                 pass
+            return unsuited(self._db, INTEGERS_OR_BYTES)
         except sqlite3.DatabaseError as error:
             return str(error)
-        return ""
 
     def names(self, directory: bytes) -> Known:
         """All that is there, as far as the index knows."""

@@ -32,8 +32,6 @@ _SQL: Final = Path(__file__).with_name("sql")
 _REDO_SINCE: Final = 11
 #: Tables of every schema.
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})
-#: Columns for integers that may hold bytes as well (`holders.stored`).
-INTEGERS_OR_BYTES: Final = frozenset({"held"})
 #: The page cache: at most times, and in a burst. With the small one, a burst in random order in an index of 100,000 rows read
 #: three times as many pages.
 CACHE_KIB: Final = 1024

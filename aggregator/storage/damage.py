@@ -131,7 +131,7 @@ def examine(path: Path, on_progress: Callable[[], None], or_bytes: Collection[st
     try:
         with progress(db, on_progress):
             found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-            return _odd(db, or_bytes) if found == "ok" else " ".join(found.split())
+            return unsuited(db, or_bytes) if found == "ok" else " ".join(found.split())
     except UnicodeDecodeError:  # SQLite quotes it
         return "the text that describes its tables is none"
     except sqlite3.DatabaseError as error:
@@ -142,28 +142,39 @@ def examine(path: Path, on_progress: Callable[[], None], or_bytes: Collection[st
         db.close()
 
 
-def _odd(db: sqlite3.Connection, or_bytes: Collection[str]) -> str:
+def unsuited(db: sqlite3.Connection, or_bytes: Collection[str]) -> str:
     """The first column that holds a value of another type than its own, or text that is not UTF-8; "" if there is none. SQLite
-    takes any value in any column.
+    takes any value in any column. `or_bytes`: as of `examine`.
+
+    Raises sqlite3.Error, and UnicodeDecodeError where the names of tables are damaged.
     """
-    db.text_factory = bytes
-    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall():
-        table = name.decode()
-        cases, texts = "", []
-        for _, name_, type_, not_null, _, key in db.execute(f'PRAGMA table_info("{table}")').fetchall():
-            column, allowed = name_.decode(), _TYPES.get(type_.decode())
-            if allowed is None:
-                return f"{table}.{column} is of a type that is none of ours"
-            allowed += ",'blob'" if column in or_bytes else ""
-            allowed += "" if not_null or key else ",'null'"
-            cases += f""" WHEN typeof("{column}") NOT IN ({allowed}) THEN '{column}'"""
-            texts += [column] if type_ == b"TEXT" else []
-        found = db.execute(f'SELECT CASE{cases} END AS wrong FROM "{table}" WHERE wrong IS NOT NULL LIMIT 1').fetchone()
-        if found is not None:
-            return f"{table}.{found[0].decode()} holds a value of another type"
-        for column in texts:
-            if not all(map(_is_text, db.execute(f'SELECT "{column}" FROM "{table}"'))):
-                return f"{table}.{column} holds text that is not UTF-8"
+    usual, db.text_factory = db.text_factory, bytes
+    try:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall():
+            if wrong := _unsuited_in(db, name.decode(), or_bytes):
+                return f"{name.decode()}.{wrong}"
+        return ""
+    finally:
+        db.text_factory = usual
+
+
+def _unsuited_in(db: sqlite3.Connection, table: str, or_bytes: Collection[str]) -> str:
+    """The same of one table: the column, and what is wrong with it."""
+    cases, texts = "", []
+    for _, name, type_, not_null, _, key in db.execute(f'PRAGMA table_info("{table}")').fetchall():
+        column, allowed = name.decode(), _TYPES.get(type_.decode())
+        if allowed is None:
+            return f"{column} is of a type that is none of ours"
+        allowed += ",'blob'" if column in or_bytes else ""
+        allowed += "" if not_null or key else ",'null'"
+        cases += f""" WHEN typeof("{column}") NOT IN ({allowed}) THEN '{column}'"""
+        texts += [column] if type_ == b"TEXT" else []
+    found = db.execute(f'SELECT CASE{cases} END AS wrong FROM "{table}" WHERE wrong IS NOT NULL LIMIT 1').fetchone()
+    if found is not None:
+        return f"{found[0].decode()} holds a value of another type"
+    for column in texts:
+        if not all(map(_is_text, db.execute(f'SELECT "{column}" FROM "{table}"'))):
+            return f"{column} holds text that is not UTF-8"
     return ""
 
 

@@ -903,9 +903,13 @@ def test_an_entry_in_two_places_is_damage(resting: Index) -> None:
 
 
 def test_a_reader_names_the_damage(resting: Index, tmp_path: Path) -> None:
-    """The audit reads every page; who asks for one is told to ask again."""
+    """The audit reads every page, and looks at the types of all columns; who asks for one is told to ask again."""
     with IndexReader(tmp_path / "index.db") as reader:
         assert reader.damage() == ""
+        resting.file.db.execute("UPDATE directory SET path=CAST(path AS TEXT)")
+        assert reader.damage() == "directory.path holds a value of another type"
+        resting.file.db.execute("UPDATE directory SET path=CAST(path AS BLOB)")
+        assert reader.names(R)
         _flip(resting, "stats")
         assert "checksum" in reader.damage()
         for ask in (lambda: reader.names(R), lambda: reader.at(R, b"b"), lambda: list(find(reader, [R], Wanted(["*"])))):

@@ -10,9 +10,9 @@ import pytest
 from entries import seen
 from index_rows import change_closed
 
+from shardwatch.aggregator.index.holders import INTEGERS_OR_BYTES
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import open_index
-from shardwatch.aggregator.index.schema import INTEGERS_OR_BYTES
 from shardwatch.aggregator.storage.damage import damaged, examine, refusal
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.state.settings import Settings

@@ -9,8 +9,8 @@ import pytest
 from entries import seen
 
 from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.index.holders import INTEGERS_OR_BYTES
 from shardwatch.aggregator.index.index import Index
-from shardwatch.aggregator.index.schema import INTEGERS_OR_BYTES
 from shardwatch.aggregator.storage.damage import examine
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.wire.frames import Listing, Looks
