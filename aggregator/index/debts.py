@@ -97,7 +97,7 @@ class Debts:
         self.changed = False
 
     def ask_again(self) -> None:
-        """What the shards have been asked for may have been lost."""
+        """What the shards have been asked for may have been lost, or a sync waits for it from now on."""
         self.changed |= bool(self.owed)
 
     def owe(self, path: bytes, name: bytes) -> None:

@@ -1,15 +1,16 @@
 """Chooses which of the looks that are owed are asked for in the next replies, and of which shard. Pure: the clock is passed in,
 in seconds.
 
-Beats divide the time. Each directory is asked for once between two beats, because a reply may be lost, and the next beat asks
-again.
+Beats divide the time. What is owed is asked for once between two beats, because a reply may be lost, and the next beat asks
+again. What is owed once more meanwhile, since the file has changed again, is asked for at once, too, but not without end: two
+names of a file that is written all the time would have each other looked at in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.state.planfile import Owners
 
@@ -23,17 +24,33 @@ NAMES_MAX: Final = 100
 #: written all the time: the others are looked at every 20 s, and at every sync. Without this limit the shard would do nothing
 #: else.
 _NAMES_A_SECOND: Final = 1_000
+#: Names of one directory that are asked for between two beats, if some of them are owed once more, and no sync waits for them.
+AGAIN_NAMES_MAX: Final = 20
 
+#: Of each directory the names, and of each of these the first and the last look by which it is owed (`index.debts`).
+Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
 #: For each shard the directories, and of each the names; an empty list stands for all of its names.
 Requests = dict[str, list[tuple[bytes, list[bytes]]]]
+
+
+class _AskedFor(NamedTuple):
+    """What was asked for in one directory since the last beat."""
+
+    #: Since when the last of the names was owed.
+    since: int
+    #: How many names that were, one that was asked for twice counted twice.
+    names: int
+
+
+_NOTHING: Final = _AskedFor(-1, 0)
 
 
 class LookRequests:
     """Owned by one thread."""
 
     def __init__(self) -> None:
-        #: Directories, and how many names in them, that were asked for since the last beat.
-        self._asked: set[tuple[bytes, int]] = set()
+        #: By directory, and how many names are owed in it.
+        self._asked: dict[tuple[bytes, int], _AskedFor] = {}
         #: Directories of which all names were asked for, and when this may be done again.
         self._rests: dict[bytes, float] = {}
         #: How many directories with owed looks are skipped until the next beat.
@@ -50,23 +67,30 @@ class LookRequests:
 
     def ask_again(self, shard: str, owners: Owners) -> None:
         """What this shard was asked for since the last beat was lost."""
-        self._asked = {request for request in self._asked if (owner := owners.of(request[0])) is None or owner.shard != shard}
+        for request in list(self._asked):
+            owner = owners.of(request[0])
+            if owner is not None and owner.shard == shard:
+                del self._asked[request]
 
-    def choose(self, owed: Mapping[bytes, Collection[bytes]], owners: Owners, now: float, *, syncing: bool) -> Requests:
+    def choose(self, owed: Owed, owners: Owners, now: float, *, awaited: bool) -> Requests:
         """What is to be asked for now, which then counts as asked for.
 
-        `owed`: names by directory. `syncing`: somebody waits for all of them, so no directory rests.
+        `awaited`: a sync waits for nothing but looks that are owed, so no directory rests, and what is owed once more is asked
+        for, however often that was done.
         """
         found: Requests = {}
         for directory, names in islice(owed.items(), self._skipped, self._skipped + OWED_MAX):
             owner = owners.of(directory)
             some = sorted(names) if len(names) <= NAMES_MAX else []
             request = (directory, len(some))
-            if owner is None or request in self._asked or len(found.get(owner.shard, ())) >= LOOKS_MAX:
+            if owner is None or len(found.get(owner.shard, ())) >= LOOKS_MAX:
                 continue
-            if not some and not syncing and now < self._rests.get(directory, now):
+            asked, since = self._asked.get(request, _NOTHING), max(first for first, _ in names.values())
+            if asked.since == since or (asked.names and not awaited and asked.names + len(names) > AGAIN_NAMES_MAX):
                 continue
-            self._asked.add(request)
+            if not some and not awaited and now < self._rests.get(directory, now):
+                continue
+            self._asked[request] = _AskedFor(since, asked.names + len(names))
             if not some:
                 self._rests[directory] = now + len(names) / _NAMES_A_SECOND
             found.setdefault(owner.shard, []).append((directory, some))

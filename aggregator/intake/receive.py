@@ -275,7 +275,7 @@ class Receiver:
         debts.asked()
         if beat:
             self._look_requests.begin_beat(len(owed), now)
-        return self._look_requests.choose(owed, self._ownership.owners, now, syncing=bool(self._syncs))
+        return self._look_requests.choose(owed, self._ownership.owners, now, awaited=bool(self._syncs.awaiting_looks()))
 
     def _complete_debts(self) -> None:
         self._index.debts.expand(self._index.begin, self._index.commit)
@@ -342,7 +342,7 @@ class Receiver:
         """
         if not self._syncs:
             return
-        plan = self.plan
+        plan, awaiting = self.plan, self._syncs.awaiting_looks()
         self._syncs.finish(
             now,
             lambda shard: [a.path for a in plan.of(shard)] if plan else [],
@@ -351,6 +351,8 @@ class Receiver:
             searching=self._index.debts.unsure,
             gone_through=self._index.debts.gone_through,
         )
+        if not self._syncs.awaiting_looks() <= awaiting:
+            self._index.debts.ask_again()  # some may have been put off until the next beat
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         """The outcome, which is returned once. None while it is not known yet."""

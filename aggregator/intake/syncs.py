@@ -8,15 +8,15 @@ requests there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
 
+from .look_requests import Owed
+
 #: The most subtrees that an answer names.
 _NAMED_MAX: Final = 20
-
-Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
 
 
 class _Sync(Struct):
@@ -81,6 +81,10 @@ class Syncs:
     def of(self, shard: str) -> list[int]:
         """The syncs that this shard has yet to answer."""
         return [number for number, sync in self._syncs.items() if shard in sync.waiting]
+
+    def awaiting_looks(self) -> set[int]:
+        """Those that all shards have answered, and that wait for looks that are still owed."""
+        return {number for number, sync in self._syncs.items() if sync.owed}
 
     def asked(self) -> None:
         """Shards were sent what `of` says."""

@@ -798,7 +798,10 @@ def test_many_names_are_looked_at_again_at_a_bounded_rate(line: Line) -> None:
     many_links(line, 5_000, 100)
     line.commit()
     assert [now for now in range(0, 22, 2) if asked(now)] == [0, 6, 12, 18]
-    line.receiver.begin_sync(100)
+    token = line.receiver.begin_sync(100)
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(token))
+    line.commit(20)
     assert asked(21)
 
 
@@ -865,6 +868,42 @@ def test_a_sync_waits_for_the_looks_that_follow_from_it(line: Line) -> None:
     assert line.receiver.sync_result(token) is None
     line.frame("s1", Looks(b"/r/a/00000", 300, *seen([entry(b"00000", 2, ino=10, nlink=2)]), []))
     line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_other_names_of_what_is_written_again_and_again_wait_for_no_beat(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of some writes between two beats has the other name looked at. Those after them wait for the beat, unless a sync waits
+    for them."""
+    monkeypatch.setattr(look_requests, "AGAIN_NAMES_MAX", 2)
+    wanted = [(b"/r/a/00000", [b"00000"])]
+    version = 2
+
+    def write() -> list[tuple[bytes, list[bytes]]]:
+        """What is asked for when the file was written."""
+        nonlocal version
+        version += 1
+        line.frame("s0", Looks(R, 100 * version, *seen([entry(b"0-00000", version, ino=10, nlink=2)]), []))
+        line.commit()
+        return [look for reply in line.replies(touched_only=True).values() for look in reply.looks]
+
+    def look() -> None:
+        line.frame("s1", Looks(b"/r/a/00000", 100 * version + 50, *seen([entry(b"00000", version, ino=10, nlink=2)]), []))
+        line.commit()
+
+    linked(line, 1)
+    assert line.replies(touched_only=True)["s1"].looks == wanted
+    look()
+    assert write() == wanted
+    look()
+    assert write() == []
+    token = line.receiver.begin_sync(50)
+    line.replies(touched_only=True)
+    line.frame("s0", Synced(token))
+    line.frame("s1", Synced(token))
+    line.commit()
+    assert line.replies(touched_only=True)["s1"].looks == wanted
+    assert line.receiver.sync_result(token) is None
+    look()
     assert line.receiver.sync_result(token) == {"ok": True}
 
 
