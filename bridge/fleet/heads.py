@@ -20,9 +20,9 @@ class FleetHeads:
         self._last.clear()
 
     def saw(self, sequence: int, body: bytes) -> None:
-        """The head of some source, or what is none of ours."""
+        """The head of some source, or what is none of ours. An older one than the last that was seen says nothing."""
         head = decode_head(body)
-        if head is not None:
+        if head is not None and self._last.get(head.source, (head, 0))[1] < sequence:
             self._last[head.source] = head, sequence
             self.partitions = max(self.partitions, head.partitions, head.partitions_before)
 

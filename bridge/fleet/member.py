@@ -188,8 +188,7 @@ class Member:
         try:
             self._heads.forget()
             stream = await self._looked(broker)
-            heads_reading = broker.reading(self._options.stream, f"{self._options.prefix}.*.head", None)
-            async with heads_reading as heads, self._leases.reading(broker) as leases:
+            async with self._heads_reading(broker) as heads, self._leases.reading(broker) as leases:
                 await self._take_part(broker, stream, heads, leases)
         except asyncio.CancelledError:
             with contextlib.suppress(ShardwatchError, TimeoutError):
@@ -277,5 +276,16 @@ class Member:
         opened = [partition for partition in held if partition not in read]
         if opened:
             bounds = await broker.bounds(self._options.stream)
+            await self._see_heads(broker)
             for partition in opened:
                 self._reading.open(broker, tasks, partition, stream, bounds, self._heads.generations(partition))
+
+    def _heads_reading(self, broker: Broker) -> contextlib.AbstractAsyncContextManager[StreamReader]:
+        return broker.reading(self._options.stream, f"{self._options.prefix}.*.head", None)
+
+    async def _see_heads(self, broker: Broker) -> None:
+        """All heads that the stream has now. They are read as they come, too, but may come late. What lies in a partition up to
+        the bounds that were asked for before is of no later generation than these."""
+        async with self._heads_reading(broker) as heads:
+            while not heads.is_drained:
+                self._saw_heads(await broker.take(heads, TAKEN_MAX, 0.0))
