@@ -17,35 +17,22 @@ from typing import Final, Generic
 from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.wire import zmtp
 
-from .connection import PeerConnection, R
+from .connection import READ, UNREAD_BYTES_MAX, UNREAD_BYTES_PAUSE, WRITE, PeerConnection, R
 from .listener import BACKLOG, Listener, NoRoomError
 
 log = logging.getLogger("shardwatch.aggregator")
 
-#: Messages that are read ahead per connection.
-_INBOX_MAX: Final = 16
-#: Bytes that one turn reads of a connection: about as many as the kernel keeps for it, so that what a shard has sent while the
-#: aggregator was busy is one transaction.
-_READ_BYTES: Final = 1 << 18
-#: Bytes that a connection has not read yet. Above the first limit nothing is read from it. Above the second nothing is sent to
-#: it.
-UNREAD_BYTES_PAUSE: Final = 1 << 18
-UNREAD_BYTES_MAX: Final = 1 << 20
 #: Bytes kept for all connections of a door. Above this, the connection that has not moved for longest is closed.
 HELD_BYTES_MAX: Final = 32 << 20
 #: Connections beyond the limit that are accepted to be told so, and for how long, seconds.
 TURNED_AWAY_MAX: Final = 16
 TURNED_AWAY_S: Final = 1.0
-#: Subscriptions of one connection, and bytes of each.
-_TOPICS_MAX: Final = 16
-_TOPIC_BYTES_MAX: Final = 256
 #: Connections accepted in one turn.
 _ACCEPTED_MAX: Final = 256
 #: Seconds for which no connection is accepted after accept(2) has found no descriptor.
 _PAUSE_S: Final = 1.0
 #: For a listener that is paused until a connection is closed.
 _UNTIL_ONE_CLOSES: Final = float("inf")
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 _full = Sparse(log)
 
@@ -103,7 +90,7 @@ class Door(Generic[R]):
     @property
     def full(self) -> bool:
         """Whether a connection has as many messages that can be taken as are read ahead: no more is read of it."""
-        return any(len(connection.inbox) >= _INBOX_MAX for connection in self.ready)
+        return any(connection.is_full for connection in self.ready)
 
     def take(self) -> tuple[PeerConnection[R], list[bytes]] | None:
         """The next message, of all connections in turn."""
@@ -111,13 +98,10 @@ class Door(Generic[R]):
             return None
         connection = next(iter(self.ready))
         del self.ready[connection]
-        message = connection.inbox.popleft()
+        message, size = connection.take()
+        self.held -= size
         if connection.decoder.held:
             self._decode(connection, b"")  # there is room in the inbox
-        else:
-            size = sum(map(len, message))
-            connection.held -= size
-            self.held -= size
         self._offer(connection)
         self._watch(connection)
         return connection, message
@@ -136,9 +120,9 @@ class Door(Generic[R]):
         if connection is None:
             self._accept(now)
             return
-        if events & _WRITE:
+        if events & WRITE:
             self._send(connection, now)
-        if events & _READ and connection.key in self._by_key:
+        if events & READ and connection.key in self._by_key:
             self._read(connection, now)
 
     def next_due(self) -> float | None:
@@ -177,13 +161,13 @@ class Door(Generic[R]):
             away = self._crowded and len(self._by_key) >= self.most
             connection: PeerConnection[R] = PeerConnection(sock, self._number.to_bytes(8, "big"), now, away=away)
             self._by_key[connection.key] = connection
-            self._selector.register(sock, _READ, (self, connection))
-            connection.events = _READ
+            self._selector.register(sock, READ, (self, connection))
+            connection.watch(READ)
             if away:
                 _full.warning(f"{self.most} connections at {self.path.name} are all that descriptors allow: others are refused")
                 self._away[connection] = now + TURNED_AWAY_S
                 self.timed = True
-            self._put(connection, zmtp.GREETING + zmtp.ready(self._kind))
+            self.held += connection.put(zmtp.GREETING + zmtp.ready(self._kind))
             self._send(connection, now)
 
     def _pause(self, until: float) -> None:
@@ -191,17 +175,12 @@ class Door(Generic[R]):
         self.timed = True
 
     def _read(self, connection: PeerConnection[R], now: float) -> None:
-        try:
-            data = connection.sock.recv(_READ_BYTES)
-        except BlockingIOError:
+        data = connection.receive(now)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
-            connection.closing = True  # what it said before it went counts
             self._watch(connection)
             return
-        connection.moved_at = now
         self._decode(connection, data)
         if connection.out:  # an answer to a command
             self._send(connection, now)
@@ -212,7 +191,7 @@ class Door(Generic[R]):
     def _decode(self, connection: PeerConnection[R], data: bytes) -> None:
         """Fills the inbox, as far as it goes."""
         try:
-            messages = connection.decoder.feed(data, _INBOX_MAX - len(connection.inbox))
+            messages = connection.decode(data)
         except zmtp.ProtocolError:
             self.close_one(connection)
             return
@@ -226,29 +205,23 @@ class Door(Generic[R]):
         if self._kind != b"PUB" and messages:
             connection.inbox.extend(messages)
             self._offer(connection)
-        held = connection.decoder.held + sum([sum(map(len, message)) for message in connection.inbox])
-        self.held += held - connection.held
-        connection.held = held
+        self.held += connection.measure()
 
     def _obey(self, connection: PeerConnection[R]) -> None:
         for name, body in connection.decoder.commands:
             if connection.key not in self._by_key:
                 break
             if name == b"PING":
-                self._put(connection, zmtp.pong(body))
+                self.held += connection.put(zmtp.pong(body))
             else:
                 self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
         connection.decoder.commands.clear()
 
     def _subscribe(self, connection: PeerConnection[R], message: bytes) -> None:
-        topic = message[1:]
-        if message[:1] == b"\1" and len(topic) <= _TOPIC_BYTES_MAX and len(connection.topics) < _TOPICS_MAX:
-            connection.topics.add(topic)
-            self._subscribed.add(topic)
-        elif message[:1] == b"\0":
-            connection.topics.discard(topic)
-        else:
+        if not connection.subscribe(message):
             self.close_one(connection)
+        elif message[:1] == b"\1":
+            self._subscribed.add(message[1:])
 
     # -- what goes out
 
@@ -259,7 +232,7 @@ class Door(Generic[R]):
         """
         connection = self._by_key.get(key)
         if connection is not None:
-            connection.owed += size
+            connection.owe(size)
             self._offer(connection)
 
     def answer(self, key: bytes, parts: list[bytes], now: float, receipt: R | None = None) -> bool:
@@ -270,11 +243,11 @@ class Door(Generic[R]):
         connection = self._by_key.get(key)
         if connection is None:
             return False
-        connection.owed = 0
+        connection.pay()
         if connection.mute or connection.unread > UNREAD_BYTES_MAX:
             self._offer(connection)
             return False
-        self._put(connection, zmtp.message(parts), receipt)
+        self.held += connection.put(zmtp.message(parts), receipt)
         self._send(connection, now)
         self._relieve()
         return True  # or `departed` will tell
@@ -283,9 +256,8 @@ class Door(Generic[R]):
         """Sends a message to all connections that have subscribed to it and read."""
         whole = zmtp.message([topic, body])
         for connection in list(self._by_key.values()):
-            reads = not connection.mute and connection.unread <= UNREAD_BYTES_PAUSE
-            if reads and any(topic.startswith(wanted) for wanted in connection.topics):
-                self._put(connection, whole)
+            if connection.hears(topic):
+                self.held += connection.put(whole)
                 self._send(connection, now)
         self._relieve()
 
@@ -308,46 +280,24 @@ class Door(Generic[R]):
         self._gone.clear()
         self.parted = bool(self._unsent)
 
-    def _put(self, connection: PeerConnection[R], data: bytes, receipt: R | None = None) -> None:
-        connection.out.append((memoryview(data), receipt))
-        connection.unread += len(data)
-        self.held += len(data)
-
     def _send(self, connection: PeerConnection[R], now: float) -> None:
-        try:
-            while connection.out:
-                data, receipt = connection.out[0]
-                sent = connection.sock.send(data)
-                connection.moved_at = now
-                connection.unread -= sent
-                self.held -= sent
-                if sent < len(data):
-                    connection.out[0] = (data[sent:], receipt)
-                    break
-                connection.out.popleft()
-        except BlockingIOError:
-            pass
-        except OSError:
-            connection.mute = True  # it went away; what it said before is still to be read
+        self.held -= connection.send(now)
+        if connection.mute and connection.out:
             self._forget_out(connection)
         self._offer(connection)
         self._watch(connection)
 
     def _forget_out(self, connection: PeerConnection[R]) -> None:
-        self._unsent += [receipt for _, receipt in connection.out if receipt is not None]
-        self.parted = True
         self.held -= connection.unread
-        connection.unread = 0
-        connection.out.clear()
+        self._unsent += connection.forget_out()
+        self.parted = True
 
     def _watch(self, connection: PeerConnection[R]) -> None:
         """Listens to what the connection may do now."""
         if connection.closing and not connection.inbox and not (connection.away and connection.out):
             self.close_one(connection)
             return
-        room = len(connection.inbox) < _INBOX_MAX and connection.unread <= UNREAD_BYTES_PAUSE and not connection.closing
-        room = room and (not connection.inbox or connection.held <= UNREAD_BYTES_PAUSE)
-        events = (_READ if room else 0) | (_WRITE if connection.out else 0)
+        events = connection.wanted_events()
         if events == connection.events or connection.key not in self._by_key:
             return
         if not connection.events:
@@ -356,12 +306,11 @@ class Door(Generic[R]):
             self._selector.unregister(connection.sock)
         else:
             self._selector.modify(connection.sock, events, (self, connection))
-        connection.events = events
+        connection.watch(events)
 
     def hang_up(self, connection: PeerConnection[R]) -> None:
         """Closes it once it has read what it was sent."""
-        connection.closing = True
-        connection.inbox.clear()
+        connection.hang_up()
         self.ready.pop(connection, None)
         self._watch(connection)
 
@@ -377,14 +326,13 @@ class Door(Generic[R]):
             return
         if connection.events:
             self._selector.unregister(connection.sock)
-            connection.events = 0
+            connection.watch(0)
         self._forget_out(connection)
         self._gone.add(connection.key)
         self.held -= connection.held
         self.ready.pop(connection, None)
         self._away.pop(connection, None)
-        connection.inbox.clear()
-        connection.sock.close()
+        connection.close()
         if self._listener.paused_until == _UNTIL_ONE_CLOSES:
             self._listener.resume()
 

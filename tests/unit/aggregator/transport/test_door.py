@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from shardwatch.aggregator.process.sockets import rooms
 from shardwatch.aggregator.transport import door as door_module
-from shardwatch.aggregator.transport.door import TURNED_AWAY_MAX, UNREAD_BYTES_MAX, UNREAD_BYTES_PAUSE, Door
+from shardwatch.aggregator.transport.connection import UNREAD_BYTES_MAX, UNREAD_BYTES_PAUSE
+from shardwatch.aggregator.transport.door import TURNED_AWAY_MAX, Door
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.wire import zmtp
 
