@@ -16,10 +16,10 @@ from shardwatch.shard.contract.filter.pattern import PATTERN_CHARS_MAX
 from shardwatch.shard.contract.input import arguments
 from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.settings import read_settings
 
 from ..config.patterns import check_place, checked
 from ..service import service
+from ..service.served import served_settings
 
 #: Largest values of the arguments: a thousand years in seconds, and what SQLite can compare with.
 _SECONDS_MAX: Final = 1000 * 366 * 86_400.0
@@ -81,7 +81,7 @@ def pages(
         raise UsageError(reason, hint="give the one of a running service") from None
     if not running:
         raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
-    roots = read_settings(layout.settings).roots
+    roots = served_settings(layout).roots
     for pattern in wanted.patterns:
         check_place(pattern, roots)
     return _read(layout, roots, wanted)

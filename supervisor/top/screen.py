@@ -124,7 +124,7 @@ class TopScreen(App[None]):
             self._recent_at = time.monotonic()
             try:
                 found = self._link.recent()
-            except ShardwatchError as error:
+            except (OSError, ShardwatchError) as error:
                 self.call_from_thread(self.notify, str(error), severity="warning", markup=False)
                 return
             self.call_from_thread(self._take_recent, found)

@@ -83,7 +83,7 @@ class _Answers:
                 found = await asyncio.to_thread(_latest, self._observer.layout, glob, within_s)
         except UsageError as error:
             return _json({"error": str(error)}, 400)
-        except ShardwatchError as error:
+        except (OSError, ShardwatchError) as error:
             return _json({"error": str(error)}, 503)
         return _json({"files": found[:FOUND_MAX], "more": len(found) > FOUND_MAX})
 

@@ -21,7 +21,10 @@ from cli_process import GUARD_S, Command, lines_of, put, run
 from session import deliver
 from waiting import eventually
 
+from shardwatch import find
 from shardwatch.shard.compiled import choice
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.layout import Layout
 
 FORMATS = Path(__file__).parents[2] / "docs/formats.md"
 
@@ -257,6 +260,24 @@ def test_status_while_the_aggregator_hangs(service: Path) -> None:
     found = eventually(while_it_hangs)
     assert not found["answering"] and found["engine"] is None and len(found["processes"]) == 3
     eventually(lambda: run("status", "--state-dir", service, check=False).returncode == 0, what="it was replaced")
+
+
+def test_damaged_files_of_a_service_are_told(tree: Path, service: Path) -> None:
+    """They are no defect of the command that reads them: one line says which it is, and what helps; without a plan it does."""
+    settings, plan = Layout(service).settings, Layout(service).plan
+    kept, planned = settings.read_bytes(), plan.read_bytes()
+    settings.write_text("{")
+    for command in (["find", "*"], ["audit"], ["root", "list"], ["reload", "--dry-run"], ["rebalance", "--dry-run"]):
+        refused = run(*command, "--state-dir", service, check=False)
+        assert refused.returncode == 2, (command, refused.stderr)
+        assert " is damaged: " in refused.stderr and "remove what is damaged, then `shardwatch up`" in refused.stderr
+    with pytest.raises(UsageError, match="is damaged"):
+        list(find(service))
+    settings.write_bytes(kept)
+    plan.write_text("{")
+    assert run("reload", "--dry-run", "--state-dir", service).stdout == "nothing has changed\n"
+    plan.write_bytes(planned)
+    assert run("find", "--state-dir", service).stdout
 
 
 def test_sync_that_is_not_in_time(service: Path) -> None:

@@ -39,17 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from shardwatch.aggregator.client.blocking import ExtractClient
     from shardwatch.aggregator.index.reading import IndexReader
-    from shardwatch.shard.contract.state.settings import read_settings
 
     from ...audit.audit import Audit
     from ...audit.bounded_look import BoundedLook
     from ...audit.disk_tree import DiskTree
     from ...host.scouting import Scouts
+    from ...service.served import served_settings
     from ...terminal.render import write_text
     from ..link.place import running_layout
 
     layout = running_layout(options)
-    settings, state_dir = read_settings(layout.settings), os.fsencode(os.path.realpath(layout.state_dir))
+    settings, state_dir = served_settings(layout), os.fsencode(os.path.realpath(layout.state_dir))
     with (
         ExtractClient(layout.state_dir) as client,
         IndexReader(layout.index_db) as reader,

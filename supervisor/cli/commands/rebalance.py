@@ -17,7 +17,6 @@ from ..options import add_change_options, add_config_option, add_json_option, ad
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shardwatch.shard.contract.state.layout import Layout
     from shardwatch.shard.contract.state.planfile import Plan
 
     from ...planning.rebalancing import Move
@@ -35,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     from ...planning.planning import rebalance
     from ...reload.asking import alone, ask, in_force
+    from ...service.served import served_plan, unless_damaged
     from ...service.service import programs
     from ...service.shares import rates_now
     from ..link.place import running_layout
@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
 
     layout = running_layout(options)
     with alone(layout):
-        before = _plan(layout)
+        before = served_plan(layout)
         if before is None:
             raise NotRunningError("there is no plan yet", hint="wait until the service is ready", retryable=True)
-        now = in_force(layout)
+        now = unless_damaged(f"what the service in {layout.state_dir} runs with is damaged", lambda: in_force(layout))
         rates = rates_now(layout, now.settings, before)
         if options.dry_run:
             pids = [int(row["pid"]) for row in programs(layout) if row["group"] == "shards" and row["pid"]]
@@ -53,22 +53,11 @@ def run(options: argparse.Namespace) -> int:
             after = before if found is None else found.plan
         else:
             ask(layout, now, now, None, rebalanced=before.generation, rates=rates)
-            after = _plan(layout) or before
+            after = served_plan(layout) or before
         _print(options, before, after)
     if not options.dry_run and not options.no_wait and after.generation != before.generation:
         wait_until_scanned(layout)
     return 0
-
-
-def _plan(layout: Layout) -> Plan | None:
-    import msgspec
-
-    from shardwatch.shard.contract.state.planfile import read_plan
-
-    try:
-        return read_plan(layout.plan)
-    except msgspec.MsgspecError:
-        return None  # the coordinator makes another
 
 
 def _print(options: argparse.Namespace, before: Plan, after: Plan) -> None:

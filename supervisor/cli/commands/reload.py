@@ -86,20 +86,19 @@ def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> boo
     """Has what `sources` say now taken over by the service, and prints it. Returns whether the scans are to be waited for. Call
     it `alone`, and wait then without holding up others. Raises UsageError for a configuration that is wrong, and what `ask`
     raises."""
-    from shardwatch.shard.contract.state.planfile import read_plan
-
     from ...config.again import resolve_again
     from ...reload.asking import ask, in_force
     from ...reload.costs import cost_of
     from ...reload.steps import changes
+    from ...service.served import served_plan, unless_damaged
     from ..options import warn
 
     resolved = resolve_again(sources)
-    before = in_force(layout)
+    before = unless_damaged(f"what the service in {layout.state_dir} runs with is damaged", lambda: in_force(layout))
     after, notes = _checked(resolved, before, sources, layout)
     found = [*changes(before, after), *_for_a_restart(resolved, sources, layout)]
     warn([*resolved.notes, *notes])
-    plan = read_plan(layout.plan)
+    plan = served_plan(layout)
     costs = [cost_of(change, plan, before.settings, after.settings) for change in found]
     _print(options, found, costs)
     if not options.dry_run and (before, sources) != (after, sources_in_force(layout)):
@@ -114,12 +113,11 @@ def _checked(
     """What is to run, and what should be said of it, a line each. Raises UsageError for what can't be."""
     from msgspec.structs import replace
 
-    from shardwatch.shard.contract.state.planfile import read_plan
-
     from ...reload.steps import Configuration
+    from ...service.served import served_plan
     from .config import checked
 
-    settings, notes = checked(resolved, before.settings, read_plan(layout.plan))
+    settings, notes = checked(resolved, before.settings, served_plan(layout))
     triggers = tuple(replace(trigger, umask=sources.umask) for trigger in resolved.triggers)
     return Configuration(settings=settings, triggers=triggers, ship=resolved.ship, web=resolved.web), notes
 

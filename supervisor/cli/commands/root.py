@@ -58,12 +58,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace, layout: Layout) -> None:
-    from shardwatch.shard.contract.state.settings import read_settings
-
+    from ...service.served import served_settings
     from ...terminal.lines import path_fields, print_json
     from ...terminal.render import readable, write_text
 
-    settings = read_settings(layout.settings)
+    settings = served_settings(layout)
     if options.json:
         print_json({"format": 1, "roots": [{**path_fields(root), "kind": _kind(root, settings)} for root in settings.named()]})
     else:
