@@ -7,6 +7,7 @@
 - `state_dir`: prepares the state directory, including `supervisord.conf`, and checks what can be
   checked before anything runs.
 - `changed_patterns`: says in words how a list of patterns has changed. Pure.
+- `served`: what a service runs with, as commands read it.
 - `temporary`: temporary state directories.
 - `holder`: finds the process that holds a lock, and proves its identity before anything is done to
   it.
