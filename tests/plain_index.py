@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from told_index import CHANGED_NS, SECOND_NS
 
+from shardwatch.aggregator.index import file
 from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.index.portion import Count, Portion
 from shardwatch.aggregator.index.row import GONE, Row
@@ -32,6 +33,7 @@ class PlainIndex:
         self._sight = sight
         self._rows: dict[tuple[bytes, int], Row] = {}
         self._ticks = Ticks(0)
+        self._ceiling = file.TICKS_RESERVED
         self._looks = 0
         #: (tick, time) of every change, by the clock.
         self._moments: list[tuple[int, int]] = []
@@ -41,7 +43,15 @@ class PlainIndex:
 
     def reopen(self) -> None:
         """A new start of the service: what was known of hand-outs is forgotten."""
-        self._ticks = Ticks(self._ticks.last)
+        self._begin(self._ticks.last)
+
+    def kill(self) -> None:
+        """The same after a crash: a tick that was reserved may have been given."""
+        self._begin(self._ceiling)
+
+    def _begin(self, last: int) -> None:
+        self._ticks = Ticks(last)
+        self._ceiling = last + file.TICKS_RESERVED
 
     def close(self) -> None:
         """Nothing is open."""
@@ -110,6 +120,9 @@ class PlainIndex:
         return self._ticks.next(), held
 
     def _note(self) -> None:
+        """Each change is committed."""
+        if self.tick >= self._ceiling:
+            self._ceiling = self.tick + file.TICKS_RESERVED
         if not self._moments or self._moments[-1][0] < self.tick:
             self._moments.append((self.tick, self.wall_ns()))
 

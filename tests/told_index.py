@@ -48,6 +48,7 @@ class Tellable(IndexPort, Protocol):
     wall_ns: Callable[[], int]
 
     def reopen(self) -> None: ...
+    def kill(self) -> None: ...
     def close(self) -> None: ...
     def become_another(self) -> None: ...
     def put(
@@ -82,6 +83,12 @@ class ToldIndex:
             wall_ns=self._wall_now_ns,
         )  # fmt: skip
         self._closed = False
+
+    def kill(self) -> None:
+        """A crash, and a new start: what was committed is there, and ticks go on from where they were reserved."""
+        self._index.abandon()
+        self._closed = True
+        self.reopen()
 
     def _wall_now_ns(self) -> int:
         return self.wall_ns()

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from plain_index import PlainIndex
 from told_index import Tellable, ToldIndex
 
-from shardwatch.aggregator.index import page
+from shardwatch.aggregator.index import file, page
 
 PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(3)]
 GROUPS = ("start", "now", "late")
@@ -37,9 +37,12 @@ class GroupsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        #: A page has two or three entries, so that there are some, and several of one directory.
+        #: A page has two or three entries, so that there are some, and several of one directory. After a crash, ticks go on from
+        #: where they were reserved.
         self.pages = patch.multiple(page, ENTRIES_MIN=2, ENTRIES_MAX=3)
+        self.ticks = patch.object(file, "TICKS_RESERVED", 5)
         self.pages.start()
+        self.ticks.start()
         self.directory = session.place()
         place = self.directory / "groups.db"
         self.bench = Bench(place, self.new_index(), lease_ms=3000, attempts_max=2, leases_max=4, replay_s=0)
@@ -67,6 +70,7 @@ class GroupsMachine(RuleBasedStateMachine):
             self.drain()
         finally:
             self.pages.stop()
+            self.ticks.stop()
             self.bench.store.abandon()
             shutil.rmtree(self.directory)
 
@@ -372,6 +376,7 @@ class GroupsMachine(RuleBasedStateMachine):
         self.outlived.update(self.leases)
         self.waits.clear()
         self.bench.replies.clear()
+        self.bench.index.kill()
         self.bench.crash()
         self.none_is_begun()
 

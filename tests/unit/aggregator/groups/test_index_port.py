@@ -13,7 +13,7 @@ from plain_index import PlainIndex
 from told_index import SECOND_NS, Tellable, ToldIndex
 
 from shardwatch.aggregator.groups.index_port import IndexPort
-from shardwatch.aggregator.index import page
+from shardwatch.aggregator.index import file, page
 from shardwatch.aggregator.index.row import Row
 
 MADE: dict[str, Callable[[], Tellable]] = {
@@ -167,6 +167,11 @@ def test_a_start_forgets_what_was_handed_out_and_gives_no_tick_twice(index: Tell
     assert [(row.tick, row.size) for row in everything(index)] == [(1, 2)]
     index.put(b"/r/b")
     assert (index.tick, index.incarnation) == (2, was)
+    last = index.tick
+    index.kill()
+    index.put(b"/r/c")
+    assert (index.tick > last, index.incarnation) == (True, was)
+    assert [row.path for row in everything(index, after=last)] == [b"/r/c"]
     index.become_another()
     assert index.incarnation != was
 
@@ -205,7 +210,7 @@ step = st.one_of(
     st.tuples(st.just("remove"), path, lane, st.just(False)),
     st.tuples(st.just("pull"), bit, lane, st.booleans()),
     st.tuples(st.just("collect"), st.integers(0, 20), lane, st.just(False)),
-    st.tuples(st.just("reopen"), st.just(0), lane, st.just(False)),
+    st.tuples(st.just("reopen"), st.just(0), lane, st.booleans()),
 )
 
 
@@ -213,9 +218,9 @@ step = st.one_of(
 def test_the_real_index_answers_what_the_model_answers(
     steps: list[tuple[str, object, int, bool]], sight: int, least: int, most: int
 ) -> None:
-    """Under the same changes and hand-outs, row for row: ticks, lanes, holders, deletions; whatever is in pages, which have from
-    `least` to `most` entries here."""
-    with patch.multiple(page, ENTRIES_MIN=least, ENTRIES_MAX=max(least, most)):
+    """Under the same changes, hand-outs, ends and crashes, row for row: ticks, lanes, holders, deletions; whatever is in pages,
+    which have from `least` to `most` entries here."""
+    with patch.multiple(page, ENTRIES_MIN=least, ENTRIES_MAX=max(least, most)), patch.object(file, "TICKS_RESERVED", 5):
         compare_indexes([ToldIndex(), PlainIndex(sight=sight)], steps)
 
 
@@ -239,7 +244,7 @@ def compare_indexes(told: list[Tellable], steps: list[tuple[str, object, int, bo
             elif what == "collect":
                 index.collect({lane_: int_of(one)})
             elif what == "reopen":
-                index.reopen()
+                (index.kill if flag else index.reopen)()
                 for each, position in enumerate(positions):
                     index.holders.place(each, 0, 0)
                     for number, tick in position.items():

@@ -19,6 +19,7 @@ from told_index import ToldIndex
 from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.portion import Count
+from shardwatch.aggregator.index.tombstones import COLLECTED_MAX, Tombstones
 from shardwatch.aggregator.server import description
 from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
@@ -208,7 +209,9 @@ def test_paths_set_aside_are_listed_up_to_a_bound(bench: Working) -> None:
 
 
 def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
-    """Of a large tree that was removed: so many in one turn, with the directories that are empty by then."""
+    """Of a large tree that was removed: so many in one turn, with the directories that are empty by then. How many that are is
+    said by nobody who asks for a turn."""
+    assert Tombstones.collect.__defaults__ == ((), COLLECTED_MAX)
     index = Index(tmp_path / "index.db")
     names = [b"%03d" % n for n in range(100)]
     index.begin()
