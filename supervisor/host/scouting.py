@@ -75,18 +75,19 @@ class Scouts:
         return found if can_hang(found[1]) else None
 
     def ask(self, op: str, path: bytes) -> dict[str, Any] | None:
-        """See `Scout`; None if there is no answer in time. For a path that `mount` knows, or a link that leads to one."""
+        """See `Scout`; None if there is no answer in time. For a path that `mount` knows, or a link that leads to one, or has led
+        to one a moment ago."""
         found = self._leads_to(path)
-        assert found is not None
+        point = b"/" if found is None else found[0]
         now = time.monotonic()
         for silent in [point for point, until in _silent.items() if until < now]:
             del _silent[silent]
-        if found[0] in _silent:
+        if point in _silent:
             return None
-        scout = self._scouts.setdefault(found[0], Scout())
+        scout = self._scouts.setdefault(point, Scout())
         answer = scout.ask(op, path, _ANSWER_S_MORE if _silent else ANSWER_S)
         if answer is None:
-            _silent[found[0]] = time.monotonic() + _SILENT_S
+            _silent[point] = time.monotonic() + _SILENT_S
         return answer
 
     def real(self, path: bytes) -> bytes:

@@ -59,11 +59,18 @@ def programs_phrase(processes: Sequence[Fields]) -> str:
     """How many programs run, and which do not; empty if supervisord, which would know, does not answer."""
     if not processes:
         return ""
-    others = [p for p in processes if not p["pid"]]
+    others = [p for p in processes if not p["pid"] or p["stuck_s"]]
     if not others:
         return f"all {len(processes)} programs run"
-    named = ", ".join(f"{p['name']} is {_IS.get(str(p['state']), str(p['state']).lower())}" for p in others)
+    named = ", ".join(f"{p['name']} is {_is(p)}" for p in others)
     return f"{len(processes) - len(others)} of {counted(len(processes), 'program')} run ({named})"
+
+
+def _is(process: Fields) -> str:
+    """The state of a program that does not run."""
+    if process["stuck_s"]:
+        return "stuck in the kernel"
+    return _IS.get(str(process["state"]), str(process["state"]).lower())
 
 
 #: Of a program without a process, by supervisord's state of it.

@@ -232,6 +232,13 @@ def test_a_limit_that_is_too_low_is_named(root: Path, state_dir: Path, odd: list
         assert len(done.stderr.splitlines()) == 1 and not (state_dir / "s").exists()
 
 
+def test_a_command_whose_directory_was_removed_says_so() -> None:
+    """It would look there for the service that is meant."""
+    done = run("status", odd=["gone"], check=False)
+    assert done.returncode != 0
+    assert "the working directory was removed" in done.stderr and "--state-dir" in done.stderr
+
+
 def test_nobodys_descriptors_are_kept(root: Path, state_dir: Path, tmp_path: Path) -> None:
     """A lock that the shell holds by a descriptor of its own is not held on by the programs of the service."""
     lock = tmp_path / "lock"

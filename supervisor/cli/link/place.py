@@ -45,7 +45,10 @@ def _found(options: argparse.Namespace, about: bytes | None) -> Path:
     named = overrides or found.settings.roots or variable(STATE_DIR) in os.environ
     if named or found.state_dir != default_state_dir(os.environ):
         return found.state_dir
-    cwd = os.getcwdb()
+    try:
+        cwd = os.getcwdb()
+    except FileNotFoundError:
+        raise not_running("the working directory was removed, so that no service watches anything of it") from None
     for path in (cwd,) if about is None else (os.path.join(cwd, about), cwd):
         place = service_about(found.state_dir, path)
         if place is not None:

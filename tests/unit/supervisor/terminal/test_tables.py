@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardwatch.supervisor.terminal.tables import group_text, polling_text, shards_table, verification_text
+from shardwatch.supervisor.terminal.tables import group_text, polling_text, programs_phrase, shards_table, verification_text
 
 
 def test_the_pause_between_rescans_is_shown() -> None:
@@ -36,6 +36,16 @@ def test_the_verification_in_words() -> None:
         "verification: 1 name in this pass, one takes 90 s; 1 finding\n"
         "! /r/a\\n.json: missing in the index, without a hint; repaired\n"
     )
+
+
+def test_a_program_that_the_kernel_keeps_does_not_run() -> None:
+    """It has a process still, in which no code runs."""
+    runs = {"name": "s0", "state": "RUNNING", "pid": 7, "stuck_s": 0.0}
+    stuck = {**runs, "name": "s1", "state": "STOPPING", "stuck_s": 3.0}
+    waits = {**runs, "name": "s2", "state": "BACKOFF", "pid": 0}
+    assert programs_phrase([]) == "" and programs_phrase([runs]) == "all 1 programs run"
+    said = "1 of 3 programs run (s1 is stuck in the kernel, s2 is waiting to be tried again)"
+    assert programs_phrase([runs, stuck, waits]) == said
 
 
 def test_a_group_in_words() -> None:

@@ -39,6 +39,13 @@ def scout(no_leaks: None) -> Iterator[Scout]:
     it.close()
 
 
+def test_what_led_to_such_a_filesystem_a_moment_ago_is_asked_all_the_same(no_leaks: None, tmp_path: Path) -> None:
+    """A link is exchanged between two looks at it."""
+    with Scouts() as scouts:
+        answer = scouts.ask("root", os.fsencode(tmp_path))
+    assert answer is not None and answer["errno"] == 0
+
+
 def stop(scout: Scout) -> None:
     """Its child hangs, as if in a system call."""
     assert scout._child is not None
