@@ -75,6 +75,7 @@ class TopScreen(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),  # as it ends every other command
         Binding("s", "sort", "sort by the next column"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("escape", "leave_filter", "show all", show=False),

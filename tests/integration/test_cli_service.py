@@ -214,6 +214,8 @@ def test_each_project_has_a_state_of_its_own(state_dir: Path) -> None:
         for project in (one, other):
             told = run("pull", "--group", "g", "--from", "start", "--json", cwd=project, environ=home)
             assert [line["path"] for line in lines_of(told)] == [str(project / "src" / f"{project.name}.json")]
+        unset = {**home, "SHARDWATCH_STATE_DIR": ""}  # which is as if it was not there
+        assert str(other / "src") in run("root", "list", cwd=other, environ=unset).stdout
         nowhere = run("status", cwd="/usr", check=False, environ=home)
         assert nowhere.returncode == 3
         assert str(one / "src") in nowhere.stderr and str(other / "src") in nowhere.stderr

@@ -43,6 +43,16 @@ def test_without_a_terminal_there_is_nothing_to_show(service: Path) -> None:
     assert "`shardwatch status` prints the same once" in refused.stderr
 
 
+def test_ctrl_c_ends_it(service: Path) -> None:
+    """Also while a text is typed that rows are to contain."""
+    terminal = Terminal("top", "--state-dir", service)
+    terminal.shows("watching")
+    terminal.press("/")
+    terminal.shows("show only rows")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it(service: Path, number: signal.Signals) -> None:
     """As the key q does."""

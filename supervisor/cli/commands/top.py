@@ -1,7 +1,7 @@
 """Show the running service on the terminal, again and again: shards, groups, programs, what is not watched, recent files.
 
 Keys: 1 to 6 choose a table, s sorts it by the next column, / filters it, r restarts the shard or program in whose row the cursor
-is, q ends. Needs the extra [top]: pip install 'shardwatch[top]'.
+is, q and Ctrl-C end it. Needs the extra [top]: pip install 'shardwatch[top]'.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def _found(options: argparse.Namespace, about: bytes | None) -> Path:
 
     overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
     found = resolve_options(options, overrides)
-    named = overrides or found.settings.roots or variable(STATE_DIR) in os.environ
+    named = overrides or found.settings.roots or os.environ.get(variable(STATE_DIR))
     if named or found.state_dir != default_state_dir(os.environ):
         return found.state_dir
     try:
