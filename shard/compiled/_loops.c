@@ -408,11 +408,18 @@ typedef struct {
     Py_ssize_t length;
 } text;
 
-/* Patterns for names: the parts of all of them, one after the other, and behind the last part of each (`Names.stars`). */
+/* What a pattern says of the beginning of a name: which byte it is, or nothing. */
+#define ANY_BEGINNING 256
+#define BEGINNINGS (ANY_BEGINNING + 1)
+
+/* Patterns for names: the parts of all of them, one after the other, and behind the last part of each (`Names.stars`). A name is
+ * compared only with those that may begin as it does: `order` has the numbers of all patterns by their beginnings, and the numbers
+ * of those with one beginning lie from `from[beginning]` up to where the next ones lie. */
 typedef struct {
     text *parts;
     Py_ssize_t *ends;
     Py_ssize_t count;
+    Py_ssize_t *order, from[BEGINNINGS + 1];
 } patterns;
 
 /* Segment.match: the parts in their order, the first and the last at the ends. Each takes the first place where it fits. */
@@ -436,17 +443,53 @@ matches_parts(const text *part, const text *end, const char *name, size_t length
     return length >= (size_t)last->length && memcmp(name + length - last->length, last->bytes, last->length) == 0;
 }
 
+/* The first part of a pattern. */
+static const text *
+first_of(const patterns *all, Py_ssize_t number)
+{
+    return all->parts + (number > 0 ? all->ends[number - 1] : 0);
+}
+
+static bool
+matches_one_with(const patterns *all, int beginning, const char *name, size_t length)
+{
+    for (Py_ssize_t i = all->from[beginning]; i < all->from[beginning + 1]; i++) {
+        Py_ssize_t number = all->order[i];
+        if (matches_parts(first_of(all, number), all->parts + all->ends[number], name, length))
+            return true;
+    }
+    return false;
+}
+
 static bool
 matches(const patterns *all, const char *name)
 {
     size_t length = strlen(name);
-    Py_ssize_t begin = 0;
-    for (Py_ssize_t i = 0; i < all->count; i++) {
-        if (matches_parts(all->parts + begin, all->parts + all->ends[i], name, length))
-            return true;
-        begin = all->ends[i];
+    return (length > 0 && matches_one_with(all, (unsigned char)name[0], name, length)) ||
+           matches_one_with(all, ANY_BEGINNING, name, length);
+}
+
+static int
+beginning_of(const patterns *all, Py_ssize_t number)
+{
+    const text *first = first_of(all, number);
+    return first->length > 0 ? (unsigned char)first->bytes[0] : ANY_BEGINNING;
+}
+
+/* Fills `order` and `from`, which are those of no pattern yet. */
+static void
+put_in_order(patterns *all)
+{
+    Py_ssize_t next[BEGINNINGS];
+
+    for (Py_ssize_t i = 0; i < all->count; i++)
+        all->from[beginning_of(all, i) + 1]++;
+    for (int beginning = 0; beginning < BEGINNINGS; beginning++) {
+        next[beginning] = all->from[beginning];
+        all->from[beginning + 1] += all->from[beginning];
     }
-    return false;
+    for (Py_ssize_t i = 0; i < all->count; i++)
+        all->order[next[beginning_of(all, i)]++] = i;
 }
 
 /* The patterns of a `Names`, whose `stars` is returned and must outlive them; NULL: an exception is set. */
@@ -469,7 +512,8 @@ patterns_of(PyObject *names, patterns *into)
     }
     into->parts = PyMem_New(text, parts ? parts : 1);
     into->ends = PyMem_New(Py_ssize_t, into->count ? into->count : 1);
-    if (into->parts == NULL || into->ends == NULL) {
+    into->order = PyMem_New(Py_ssize_t, into->count ? into->count : 1);
+    if (into->parts == NULL || into->ends == NULL || into->order == NULL) {
         PyErr_NoMemory();
         goto failed;
     }
@@ -484,6 +528,7 @@ patterns_of(PyObject *names, patterns *into)
         }
         into->ends[i] = parts;
     }
+    put_in_order(into);
     return stars;
 wrong:
     PyErr_SetString(PyExc_TypeError, "patterns are not tuples of bytes");
@@ -498,6 +543,7 @@ forget_patterns(patterns *some)
 {
     PyMem_Free(some->parts);
     PyMem_Free(some->ends);
+    PyMem_Free(some->order);
     *some = (patterns){0};
 }
 

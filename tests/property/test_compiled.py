@@ -538,16 +538,18 @@ def test_directories_are_entered_alike(
 
 @given(st.binary(max_size=30).filter(lambda name: not set(name) & set(b"/\0") and name not in (b"", b".", b"..")))
 def test_patterns_match_alike(name: bytes) -> None:
-    """Names of the letters of the patterns, and others."""
-    patterns = ("*a", "b*", "*ab*ba*", "a*b", "aba", "**b*", "a*a*a")
-    letters = bytes(b"ab"[byte % 2] for byte in name)
+    """Names of the letters of the patterns, and others; each pattern by itself, and several that begin alike or not."""
+    patterns = ("*a", "b*", "*ab*ba*", "a*b", "aba", "**b*", "a*a*a", "é*b", "ba", "éa*")
+    sets: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((pattern,), ()) for pattern in patterns]
+    sets += [(patterns, ("ba", "a*")), (("*",), patterns[1:5]), (("*",), patterns[4:])]
+    letters = b"".join((b"a", b"b", "é".encode())[byte % 3] for byte in name)
     instance = calls.init()
     for given_name in (name, letters):
         with _directory({given_name: ("dangling link", 0)}) as fd:
-            for pattern in patterns:
-                kept, device = (_patterns(pattern), _patterns()), os.fstat(fd).st_dev
+            for picked, left_out in sets:
+                kept, device = (_patterns(*picked), _patterns(*left_out)), os.fstat(fd).st_dev
                 arguments = (fd, [b"."], (instance, _IN), kept, 0, (device, False), _LONG)
-                assert _entered(_loops.enter_each(*arguments)) == _entered(enter_each(*arguments)), pattern
+                assert _entered(_loops.enter_each(*arguments)) == _entered(enter_each(*arguments)), (picked, left_out)
     os.close(instance)
 
 
