@@ -29,6 +29,8 @@ _NO_TEXT: Final = "Could not decode to UTF-8"
 STUMBLES: Final = (
     sqlite3.Error, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, struct.error,
 )  # fmt: skip
+#: All tables but SQLite's own, whose columns have no types: ANALYZE makes some.
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
 #: Declared type -> what SQLite calls the type of a value of such a column.
 _TYPES: Final = {"INTEGER": "'integer'", "REAL": "'real','integer'", "TEXT": "'text'", "BLOB": "'blob'"}
 
@@ -150,7 +152,7 @@ def unsuited(db: sqlite3.Connection, or_bytes: Collection[str]) -> str:
     """
     usual, db.text_factory = db.text_factory, bytes
     try:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall():
+        for (name,) in db.execute(_TABLES).fetchall():
             if wrong := _unsuited_in(db, name.decode(), or_bytes):
                 return f"{name.decode()}.{wrong}"
         return ""

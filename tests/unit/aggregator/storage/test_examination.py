@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from entries import seen
+from index_rows import change_closed
 
 from shardwatch.aggregator.groups.store import GroupStore
 from shardwatch.aggregator.index.holders import INTEGERS_OR_BYTES
@@ -14,6 +15,8 @@ from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.storage.damage import examine
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.wire.frames import Listing, Looks
+
+CORPUS = Path(__file__).parents[3] / "corpus"
 
 
 @pytest.fixture
@@ -50,7 +53,19 @@ def examined(path: Path) -> str:
 
 
 def test_an_index_as_it_is_holds_nothing_wrong(path: Path) -> None:
+    """Nor with a table that SQLite makes for whoever asks for statistics."""
     assert examined(path) == ""
+    change_closed(path, "ANALYZE")
+    assert examined(path) == ""
+
+
+@pytest.mark.parametrize("script", sorted(CORPUS.glob("state_*/*.sql")), ids=lambda script: f"{script.parent.name}-{script.stem}")
+def test_a_database_of_any_schema_holds_nothing_wrong(script: Path, tmp_path: Path) -> None:
+    """It may be met before it is migrated."""
+    with sqlite3.connect(tmp_path / "some.db") as db:
+        db.executescript(script.read_text())
+    db.close()
+    assert examined(tmp_path / "some.db") == ""
 
 
 def test_any_column_with_another_type_is_named(path: Path) -> None:
