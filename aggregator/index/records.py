@@ -227,7 +227,8 @@ class Records:
         if owed:
             self._debts.pay(path, owed, at)
             # Rows below a directory that has none itself: only in a damaged file, and then somebody asked for this look.
-            changes.gone_directories += [n for n in absent if n in owed and n not in changes.gone_directories]
+            seen = {*record.names, *changes.gone_directories}
+            changes.gone_directories += [name for name in owed if name not in seen]
         if changes.links:
             self._tables.inodes.begin()
         self._write(id_, changes, at, known.places)

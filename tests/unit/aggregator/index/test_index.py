@@ -532,6 +532,25 @@ def test_a_root_that_comes_to_lie_in_another_one_stays(index: Index, top: bytes)
     assert (index.files, index.directories) == (0, 2 + (top != R))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_owed_and_not_there_takes_along_what_lies_below_it(index: Index, whole: bool) -> None:
+    """Without a row of its own, too, as in a damaged file; wherever the look tells of it: many names of a directory are looked at
+    by a listing."""
+    lists(index, R, entry(b"f"))
+    for path in (b"/r/lost", b"/r/lost/deep", b"/r/there"):
+        lists(index, path, entry(b"f"))
+    index.begin()
+    for name in (b"lost", b"there", b"f"):
+        index.debts.owe(R, name)
+    index.commit()
+    if whole:
+        lists(index, R, entry(b"f"), folder(b"there"), at=200)
+    else:
+        looks(index, R, entry(b"f"), folder(b"there"), absent=(b"lost",))
+    assert sorted(living(index)) == [b"/r/f", b"/r/there", b"/r/there/f"]
+    assert not index.debts.owed
+
+
 # -- several names of a file (rule 11)
 
 
