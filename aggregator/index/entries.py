@@ -15,7 +15,7 @@ from .directory_table import IDS_MAX, IDS_MAX_EXPANDED
 from .file import IndexFile
 from .page import Page
 from .pages import Pages, onward
-from .row import KNOWN, Known, known_from, ranged
+from .row import GONE, KNOWN, Known, known_from, ranged
 
 #: Rows of a directory that are read and dealt with at once: some hundredths of a second. At least 3.
 ROWS_AT_ONCE: Final = 10_000
@@ -191,6 +191,11 @@ class Entries:
         if len(self._in_rows) >= (IDS_MAX_EXPANDED if self._file.expanded else IDS_MAX):
             self._in_rows.clear()
         self._in_rows.add((id_, name))
+
+    def has_directory(self, id_: int, name: bytes) -> bool:
+        """Whether a directory is there: those are never in a page."""
+        sql = "SELECT 1 FROM entry WHERE dir=? AND name=? AND directory=1 AND kind<>?"
+        return self._db.execute(sql, (id_, name, GONE)).fetchone() is not None
 
     def find_place(self, id_: int, name: bytes) -> tuple[Page | None, int | None]:
         """Where an entry is in a page; (None, None) if it is in none."""

@@ -142,6 +142,12 @@ class Index:
         """Whether a shard has ever reported anything in a directory or below it."""
         return self.tables.directories.knows(directory)
 
+    def has_directory(self, path: bytes) -> bool:
+        """Whether a directory is there as an entry of the one above it, so that `directories` counts it."""
+        above, name = os.path.split(path)
+        id_ = self.tables.directories.find(above)
+        return id_ is not None and self.tables.entries.has_directory(id_, name)
+
     # -- its life
 
     def expand(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import asdict
 
+from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.process.memory_cap import memory_state
 from shardwatch.shard.contract.process.priority import PriorityRefusal
@@ -174,10 +176,13 @@ class Engine:
 
     def _directories(self) -> int:
         """The number of directories that are known, including the roots (a root is not an entry of a directory, so it has no
-        row).
+        row, unless it lies in another one).
         """
         missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
-        return self._index.directories + len(set(self._in_force.roots) - missing)
+        roots = set(self._in_force.roots)
+        nearest = Nearest(roots)
+        inner = (root for root in roots if nearest.of(os.path.dirname(root)) not in (None, root))
+        return self._index.directories + len(roots - missing - set(filter(self._index.has_directory, inner)))
 
     def _shard(self, shard: str, stream: ReceivedStream, now: float) -> dict[str, object]:
         plan = self._receiver.plan

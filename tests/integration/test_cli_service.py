@@ -264,6 +264,27 @@ def test_status_while_the_aggregator_hangs(service: Path) -> None:
     eventually(lambda: run("status", "--state-dir", service, check=False).returncode == 0, what="it was replaced")
 
 
+def test_a_root_in_a_root_is_counted_once(tmp_path: Path, state_dir: Path) -> None:
+    """Be it an entry of the other one or, being excluded there, none. Once it is gone, too."""
+    tree = tmp_path / "tree"
+    for path in ("sub/deep", "node_modules/own/in"):
+        (tree / path).mkdir(parents=True)
+    place = ("--state-dir", state_dir)
+    run("up", "--detach", "--wait-for-roots", tree, tree / "sub", tree / "node_modules/own", *place)
+
+    def directories() -> int:
+        return int(json.loads(run("status", "--json", *place, check=False).stdout)["engine"]["directories"])
+
+    try:
+        assert directories() == 5, "tree, sub, deep, own and in"
+        assert json.loads(run("audit", "--json", *place).stdout)["directories"] == 5
+        (tree / "sub/deep").rmdir()
+        (tree / "sub").rmdir()
+        eventually(lambda: directories() == 3)
+    finally:
+        run("down", *place)
+
+
 def test_damaged_files_of_a_service_are_told(tree: Path, service: Path) -> None:
     """They are no defect of the command that reads them: one line says which it is, and what helps; without a plan it does."""
     settings, plan = Layout(service).settings, Layout(service).plan
