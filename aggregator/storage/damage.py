@@ -12,6 +12,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Callable, Collection, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,8 @@ STUMBLES: Final = (
 )  # fmt: skip
 #: All tables but SQLite's own, whose columns have no types: ANALYZE makes some.
 _TABLES: Final = "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
+#: What the names of the files beside a database end with.
+_COMPANIONS: Final = ("-wal", "-shm", "-redo")
 #: Declared type -> what SQLite calls the type of a value of such a column.
 _TYPES: Final = {"INTEGER": "'integer'", "REAL": "'real','integer'", "TEXT": "'text'", "BLOB": "'blob'"}
 
@@ -189,16 +192,19 @@ def _is_text(row: tuple[bytes | None]) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a damaged database and its companions to the first free `.damaged-N`.
+    """Renames a damaged database and its companions to the first `.damaged-N` of which nothing is there: also no companion, as
+    where a kill came in between before.
 
     The database itself is renamed last, because a new database beside an old log would take that log for its own.
     """
-    n = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-        n += 1
-    for suffix in ("-wal", "-shm", "-redo"):
-        companion = path.with_name(path.name + suffix)
-        if companion.exists():
-            companion.rename(aside.with_name(aside.name + suffix))
+    names = (path.with_name(f"{path.name}.damaged-{n}") for n in count(1))
+    aside = next(name for name in names if not any(_beside(name, suffix).exists() for suffix in ("", *_COMPANIONS)))
+    for suffix in _COMPANIONS:
+        if _beside(path, suffix).exists():
+            _beside(path, suffix).rename(_beside(aside, suffix))
     path.rename(aside)
     return aside
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

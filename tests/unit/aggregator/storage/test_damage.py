@@ -13,7 +13,7 @@ from index_rows import change_closed
 from shardwatch.aggregator.index.holders import INTEGERS_OR_BYTES
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import open_index
-from shardwatch.aggregator.storage.damage import damaged, examine, refusal
+from shardwatch.aggregator.storage.damage import damaged, examine, refusal, set_aside
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import Listing
@@ -114,3 +114,18 @@ def test_a_disk_that_refuses_is_no_damage() -> None:
         error.sqlite_errorcode = code
         assert not damaged(error)
     assert not damaged(sqlite3.OperationalError("raised by ourselves"))
+
+
+def test_nothing_that_was_set_aside_is_overwritten(tmp_path: Path) -> None:
+    """Nor the log of a database that was to be set aside when a kill came."""
+    path = tmp_path / "index.db"
+    for time in (1, 2, 3):
+        path.write_text(f"database {time}")
+        (tmp_path / "index.db-wal").write_text(f"log {time}")
+        if time == 2:
+            (tmp_path / "index.db-wal").rename(tmp_path / "index.db.damaged-2-wal")
+        set_aside(path)
+    assert {found.name: found.read_text() for found in tmp_path.iterdir()} == {
+        "index.db.damaged-1": "database 1", "index.db.damaged-1-wal": "log 1", "index.db.damaged-2-wal": "log 2",
+        "index.db.damaged-3": "database 2", "index.db.damaged-4": "database 3", "index.db.damaged-4-wal": "log 3",
+    }  # fmt: skip
