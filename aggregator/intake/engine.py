@@ -181,8 +181,9 @@ class Engine:
         missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
         roots = set(self._in_force.roots)
         nearest = Nearest(roots)
-        inner = (root for root in roots if nearest.of(os.path.dirname(root)) not in (None, root))
-        return self._index.directories + len(roots - missing - set(filter(self._index.has_directory, inner)))
+        inner = [root for root in roots if nearest.of(os.path.dirname(root)) not in (None, root)]
+        entries = {root for root in inner if self._index.has_directory(root)}
+        return self._index.directories + len(roots - missing - entries)
 
     def _shard(self, shard: str, stream: ReceivedStream, now: float) -> dict[str, object]:
         plan = self._receiver.plan
