@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from supervisor.http import NOT_DONE_YET
@@ -267,25 +268,28 @@ class ShardsRPC:
 
     def _add_planned(self) -> None:
         there = self._ensure_group().processes
-        for shard in self._planned():
+        for shard in planned_shards(Layout(self._options.here or "."), self._options.logger.warn):
             if shard not in there:
                 self._add(shard)
 
-    def _planned(self) -> list[str]:
-        """Shards of the plan on disk, if it still fits the settings: they need not wait for the coordinator."""
-        try:
-            here = Layout(self._options.here or ".")
-            key = here.plan_key.read_text("ascii").strip()
-            plan = json.loads(here.plan.read_bytes())
-            if plan["key"] != key:
-                return []
-            ids = {str(anchor["shard"]) for anchor in plan["anchors"]}
-        except FileNotFoundError:
+
+def planned_shards(here: Layout, warn: Callable[[str], object]) -> list[str]:
+    """Shards of the plan on disk, if it still fits the settings: they need not wait for the coordinator.
+
+    None of a plan that is damaged, of which `warn` is told: to do something about it is for the coordinator.
+    """
+    try:
+        key = here.plan_key.read_text("ascii").strip()
+        plan = json.loads(here.plan.read_bytes())
+        if plan["key"] != key:
             return []
-        except Exception as error:  # noqa: BLE001 - a damaged file is the coordinator's to report
-            self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
-            return []
-        return sorted(shard for shard in ids if _ID.fullmatch(shard))
+        ids = {str(anchor["shard"]) for anchor in plan["anchors"]}
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        warn(f"shards: the plan can't be read: {error!r}")
+        return []
+    return sorted(shard for shard in ids if _ID.fullmatch(shard))
 
 
 def _full_name(process: Subprocess) -> str:
