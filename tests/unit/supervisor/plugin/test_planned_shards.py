@@ -39,7 +39,7 @@ def test_none_without_a_plan(layout: Layout) -> None:
 
 @pytest.mark.parametrize(
     "damaged",
-    [b"", b"{", b"\xff", b"[]", b"7", b'{"anchors": []}', b'{"key": "k"}', b'{"key": "k", "anchors": 7}',,
+    [b"", b"{", b"\xff", b"[]", b"7", b'{"anchors": []}', b'{"key": "k"}', b'{"key": "k", "anchors": 7}',
      b'{"key": "k", "anchors": "ab"}', b'{"key": "k", "anchors": [{}]}', b"[" * 100_000],
 )  # fmt: skip
 def test_none_of_a_damaged_plan(layout: Layout, damaged: bytes) -> None:
