@@ -49,7 +49,7 @@ def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fi
             answer = ask(op, wait_s=options.timeout, timeout_ms=int(options.timeout * 1000), **fields)
     except ServiceError as error:
         subtrees = error.fields.get("subtrees") if isinstance(error, RequestError) else None
-        cause = cause_of(_found(options), subtrees or ())
+        cause = cause_of(error.message, _found(options), subtrees or ())
         if time.monotonic() - began < options.timeout:
             raise ServiceError(f"{error.message}{cause}", hint=error.hint) from None
         raise ServiceTimeoutError(
@@ -68,15 +68,17 @@ def _found(options: argparse.Namespace) -> list[str]:
     return [str(finding) for finding in checkup.examine(running_layout(options)).health.findings if finding.level == "error"]
 
 
-def cause_of(found: Sequence[str], subtrees: Sequence[str]) -> str:
+def cause_of(said: str, found: Sequence[str], subtrees: Sequence[str]) -> str:
     """Why a request failed, to be appended to what the service says of it. Pure.
 
     Args:
+        said: what the service says of it, which is not said once more.
         found: what is wrong with the service, in words.
         subtrees: paths that the service names. It may not have told of them in its status yet, for two seconds.
     """
     if found or not subtrees:
-        return f"; {found[0]}" if found else ""
+        more_found = [one for one in found if not one.startswith(said)]
+        return f"; {more_found[0]}" if more_found else ""
     from ...planning.named import shown_path
 
     more = len(subtrees) - 1
