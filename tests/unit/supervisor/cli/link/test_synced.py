@@ -21,7 +21,7 @@ from shardwatch.supervisor.cli.link.synced import cause_of
     ids=[
         "nothing is known", "the status tells why", "it tells what was said", "and something else", "not yet", "of two",
         "of three, with an odd name",
-    ],  # fmt: skip
+    ],
 )
 def test_the_first_subtree_is_named_at_once(found: list[str], subtrees: list[str], words: str) -> None:
     """Also in the two seconds in which the status does not tell of it, nor why."""
