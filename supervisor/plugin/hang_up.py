@@ -73,8 +73,8 @@ class HangUpHandler:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a child has not ended."""
+    """Whether a child has not ended. It is not reaped: the number may be a program's by now, whose end supervisord has to see."""
     try:
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:  # supervisord has reaped it
         return False

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Seconds for which the shards are waited for: the first scan of ten million files takes minutes.
 READY_S = 3600.0
+#: After so many seconds, then twice as many and so on, it is said what is wrong with the service meanwhile.
+LOOK_S = 15.0
+#: Seconds by which an answer that it is not done in time may be early.
+_EARLY_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,21 +166,35 @@ def fields_of(found: Sequence[ConfigChange], costs: Sequence[str], *, dry_run: b
 
 
 def wait_until_scanned(layout: Layout) -> None:
-    """Returns when the shards have looked at everything. What can't be read is `status`'s to tell. Nothing is said where the
-    aggregator is away for a moment: it may be started again for what is taken over.
+    """Returns when the shards have looked at everything. What can't be read is `status`'s to tell; what may keep a shard from
+    looking at all is said here, too, each thing once. Nothing is said where the aggregator is away for a moment: it may be
+    started again for what is taken over.
 
     Raises NotRunningError where it stays away, and Ended.
     """
-    import contextlib
+    import time
 
     from shardwatch.shard.contract.errors import ServiceError
 
+    from ...service import checkup
     from ...terminal.ends import Ends
+    from ...terminal.streams import say
     from ..link.connection import ServiceConnection
 
-    with (
-        Ends() as ends,
-        ServiceConnection(layout, asked_again=frozenset({"stopping"}), on_absence=None) as connection,
-        contextlib.suppress(ServiceError),
-    ):
-        connection.request(ends, "sync", wait_s=READY_S, timeout_ms=int(READY_S * 1000))
+    end, wait_s = time.monotonic() + READY_S, LOOK_S
+    said: set[tuple[str, ...]] = set()
+    with Ends() as ends, ServiceConnection(layout, asked_again=frozenset({"stopping"}), on_absence=None) as connection:
+        while (began := time.monotonic()) < end:
+            wait_s = min(wait_s, end - began)
+            try:
+                connection.request(ends, "sync", wait_s=wait_s, timeout_ms=int(wait_s * 1000))
+            except ServiceError:
+                if time.monotonic() - began < wait_s - _EARLY_S:
+                    return  # all has been looked at, save what can't be
+            else:
+                return
+            wait_s *= 2
+            for finding in checkup.examine(layout).health.findings:
+                if finding.level == "error" and finding.key not in said:
+                    said.add(finding.key)
+                    say(f"shardwatch: still waiting for what was to be looked at: {finding}")
