@@ -161,7 +161,8 @@ def _subtrees(degraded: Sequence[Status]) -> Iterator[Metric]:
     by_state: dict[str, int] = {}
     for subtree in degraded:
         by_state[subtree["state"]] = by_state.get(subtree["state"], 0) + max(1, int(subtree.get("directories") or 0))
-    yield _family("degraded_directories", "Directories that are not watched, or otherwise than usual, by state", "state", sorted(by_state.items()))
+    meaning = "Directories that are not watched, or otherwise than usual, by state"
+    yield _family("degraded_directories", meaning, "state", sorted(by_state.items()))
 
 
 def _busiest(shards: Sequence[Status]) -> Iterator[Metric]:
