@@ -112,7 +112,7 @@ class Handover:
         self.taking_on = _NOTHING
         territory = self._territory
         self._stream.go_by(generation)
-        self._answers.forget()
+        self._answers.begin_anew()
         noted, silent = territory.heirs.noted(), territory.heirs.places
         new = pass_on(territory, change, stops)
         territory.files = max(0, territory.files - sum(anchor.files for anchor in (*change.left, *change.cut)))

@@ -73,6 +73,9 @@ class SyncAnswers:
         if self._tokens.knows(token):
             return
         self._tokens.ask(token)
+        self._queue()
+
+    def _queue(self) -> None:
         if not self._queued:
             self._queued = True
             self._scans.append(self._begin())
@@ -81,9 +84,11 @@ class SyncAnswers:
         """Forgets the syncs that are not among these, because their callers have given up."""
         self._tokens.keep(tokens)
 
-    def forget(self) -> None:
-        """Syncs that were begun or answered under an earlier plan begin anew if they are asked for again."""
-        self._tokens.forget_begun()
+    def begin_anew(self) -> None:
+        """Syncs that were begun or answered under an earlier plan begin anew. The aggregator may have asked for them before this
+        shard went on with the plan, and would ask again only with its next beat."""
+        if self._tokens.begin_anew():
+            self._queue()
 
     def clear(self) -> None:
         """Forgets everything, for a new epoch."""

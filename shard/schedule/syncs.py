@@ -20,6 +20,8 @@ class SyncTokens:
         self._waiting: set[int] = set()
         self._under_way: set[int] = set()
         self._answered: deque[int] = deque(maxlen=_ANSWERED_MAX)
+        #: Those that the aggregator asked for when it was heard last.
+        self._wanted: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
         """Whether one is still to be answered."""
@@ -39,7 +41,8 @@ class SyncTokens:
         self._waiting.add(token)
 
     def keep(self, tokens: Collection[int]) -> None:
-        """Forgets those that are not among these: whoever asked for them has given up."""
+        """Forgets those that are not among these: whoever asked for them has given up. The aggregator asks for these."""
+        self._wanted = frozenset(tokens)
         self._waiting.intersection_update(tokens)
         self._under_way.intersection_update(tokens)
 
@@ -53,11 +56,13 @@ class SyncTokens:
         self._answered.extend(answered)
         return answered
 
-    def forget_begun(self) -> None:
-        """Another plan is in force, with places that were not looked at for those that were answered or begun. The aggregator
-        asks for them once more."""
+    def begin_anew(self) -> bool:
+        """Another plan is in force, with places that were not looked at for those that were answered or begun: these are to be
+        answered once more, as far as they were asked for to the last. Returns whether any wait to begin."""
+        self._waiting.update(self._wanted.intersection((*self._answered, *self._under_way)))
         self._answered.clear()
         self._under_way.clear()
+        return bool(self._waiting)
 
     def clear(self) -> None:
         """A new epoch answers anew, for the answers of the last one may be lost."""

@@ -96,6 +96,25 @@ def test_a_sync_that_is_given_up_is_not_answered(scene: ShardScene) -> None:
     scene.equal()
 
 
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_sync_that_was_answered_under_an_earlier_plan_is_answered_once_more(scene: ShardScene, asked_for: bool) -> None:
+    """Without another question, which would come with the aggregator's next beat only; unless its caller has given up."""
+    shard = scene.shard
+    before = shard.watcher.syncs.answered
+    shard.watcher.syncs.keep([5])
+    shard.watcher.syncs.ask(5)
+    shard.watcher.work()
+    assert shard.watcher.syncs.answered == before + 1 and not shard.watcher.syncs
+    if not asked_for:
+        shard.watcher.syncs.keep([])
+    shard.watcher.syncs.begin_anew()
+    assert bool(shard.watcher.syncs) == asked_for
+    shard.watcher.work()
+    assert shard.watcher.syncs.answered == before + 1 + asked_for
+    shard.line.clear()
+    scene.equal()
+
+
 @pytest.mark.parametrize("twice", [False, True])
 def test_what_is_pending_does_not_wait_for_the_scans_that_a_sync_waits_for(make: Callable[..., ShardScene], twice: bool) -> None:
     """It is looked at beside them, also if another sync comes in the midst of that; the answers come after both."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shardwatch.shard.schedule.syncs import SyncTokens
 
 
@@ -44,7 +46,7 @@ def test_a_new_epoch_answers_anew() -> None:
 
 
 def test_another_plan_begins_anew_what_was_begun() -> None:
-    """What waits for its turn has not looked at anything yet, so it stays."""
+    """As far as it is still asked for. What waits for its turn has not looked at anything yet, so it stays."""
     tokens = SyncTokens()
     tokens.ask(1)
     tokens.begin()
@@ -52,6 +54,23 @@ def test_another_plan_begins_anew_what_was_begun() -> None:
     tokens.ask(2)
     tokens.begin()
     tokens.ask(3)
-    tokens.forget_begun()
+    assert tokens.begin_anew()
     assert [tokens.knows(token) for token in (1, 2, 3)] == [False, False, True]
     assert not tokens.under_way and tokens.answer() == []
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_was_begun_under_an_earlier_plan_is_answered_once_more(answered: bool) -> None:
+    """The aggregator does not ask for it again at once: what it has asked for stands."""
+    tokens = SyncTokens()
+    tokens.ask(1)
+    tokens.ask(2)
+    tokens.begin()
+    if answered:
+        assert tokens.answer() == [1, 2]
+    tokens.keep([2] if answered else [1, 2])
+    assert tokens.begin_anew()
+    tokens.begin()
+    assert tokens.answer() == ([2] if answered else [1, 2])
+    tokens.keep([])
+    assert not tokens.begin_anew()
