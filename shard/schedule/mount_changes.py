@@ -38,6 +38,8 @@ class MountChanges:
             self._territory.reader.filesystems.forget()
             for link in self._territory.links.ways.over(changed):
                 self._arrivals.hint(*link)
+            for inside in self._territory.links.ways.inside(changed):
+                self._arrivals.hint(*inside, Arrival.CAME)
         for point in changed - {b"/"}:  # that is no name in any directory
             above, name = os.path.split(point)
             for place in self._territory.places:

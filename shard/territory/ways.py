@@ -8,7 +8,7 @@ the link.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..backend.base import Backend, Hints
@@ -147,6 +147,32 @@ class Ways:
                 if any(at == point or at.startswith(point + b"/") for point in points):
                     found.update((link.node, link.name) for link in self._astray(waypoint, name))
         return found
+
+    def inside(self, points: Iterable[bytes]) -> Iterator[tuple[Node, bytes]]:
+        """The names (directory, name) at which one of these mount points lies in what a link leads to. Its path is none in the
+        tree, so it does not show elsewhere."""
+        for point in points:
+            above, name = os.path.split(point)
+            top = above if name else b"/"
+            while top != b"/":
+                waypoint = self._waypoints.get((top, False))
+                for link in waypoint.interest.get(b"", ()) if waypoint is not None else ():
+                    child = link.node.child(link.name)
+                    if child is None or child.linked is None or child.linked != self._identity(top):
+                        continue  # it passes there, on its way to something else
+                    node = child.find(above[len(top) + 1 :])
+                    if node is not None:
+                        yield node, name
+                top = os.path.dirname(top)
+
+    def _identity(self, path: bytes) -> tuple[int, int] | None:
+        """Of the directory at a real path; None where that can't be found out now."""
+        try:
+            self._slow.guard(path)
+            found = self._disk.stat_path(path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _astray(self, waypoint: Waypoint, name: bytes) -> list[Link]:
         """Takes out the links whose ways passed this name of a waypoint."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from engine import Engine, Tree, rows
+from shard_scene import CHECK_MS, Table
 
 from shardwatch.shard.contract.limits import WAYS_MAX
 from shardwatch.shard.disk.disk import Disk
@@ -545,6 +546,31 @@ def test_what_the_kernel_makes_up_is_entered_by_no_link(make: Callable[..., Link
     (scene.out / "made up").rename(scene.out / "moved")
     scene.engine.until_quiet()
     assert barred() == [] and scene.difference() == ({}, {})
+
+
+@pytest.mark.parametrize("below", ["", "d", "d/e"])
+def test_what_is_mounted_in_what_a_link_leads_to_is_seen(make: Callable[..., Linked], below: str) -> None:
+    """Its path is none in the tree. It is looked at under the name of each link that leads above it, and of no other."""
+    table = Table()
+    scene = make(mounts=table)
+    point = scene.out / "x" / below / "sub"
+    for path in (point / "f.json", scene.out / "y/f.json", scene.tree / "f.json"):
+        scene.put(path)
+    for name, target in (("one", "x"), ("two", "x"), ("all", "."), ("other", "y")):
+        (scene.tree / name).symlink_to(os.path.normpath(scene.out / target))
+    scene.rests()
+    point.rename(scene.tree.parent / "hidden")
+    over = scene.put(point / "deep/over.json", "on top")
+    shard = scene.engine.shards["s0"]
+    shard.backend.drain()
+    shard.backend.take()
+    table.mount(os.fsencode(point), "tmpfs")
+    scene.engine.turn(CHECK_MS)
+    scene.rests()
+    replace(over, "and it is watched")
+    scene.rests()
+    table.mount(b"/", "tmpfs")
+    scene.rests()
 
 
 @pytest.mark.parametrize("then", ["gone", "dangling", "a file", "a directory"])
