@@ -20,12 +20,13 @@ from shardwatch.shard.contract.input import arguments
 from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Owners, Plan, read_plan
-from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 
 from ..audit.bounded_look import BoundedLook
 from ..host.scouting import Scouts
 from ..service import service
+from ..service.served import served_settings
 from . import sentences
 from .ignored import ignored
 from .on_disk import OnDisk, found_at
@@ -127,7 +128,7 @@ def explanation(layout: Layout, path: bytes) -> Fields:
 
 def _settings(layout: Layout) -> Settings:
     try:
-        return read_settings(layout.settings)
+        return served_settings(layout)
     except (FileNotFoundError, NotADirectoryError):
         raise NotRunningError(
             f"no service has run in {layout.state_dir}",
@@ -136,8 +137,6 @@ def _settings(layout: Layout) -> Settings:
     except OSError as error:
         reason = f"the state directory {shown(os.fspath(layout.state_dir))} can't be opened: {error.strerror}"
         raise UsageError(reason, hint="give the one of a service") from None
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"{layout.settings} can't be read: {error}", hint="start the service again") from None
 
 
 def _below_a_root(settings: Settings, path: bytes, scouts: Scouts) -> bytes:

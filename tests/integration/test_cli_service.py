@@ -290,7 +290,8 @@ def test_damaged_files_of_a_service_are_told(tree: Path, service: Path) -> None:
     settings, plan = Layout(service).settings, Layout(service).plan
     kept, planned = settings.read_bytes(), plan.read_bytes()
     settings.write_text("{")
-    for command in (["find", "*"], ["audit"], ["root", "list"], ["reload", "--dry-run"], ["rebalance", "--dry-run"]):
+    dry = (["reload", "--dry-run"], ["rebalance", "--dry-run"])
+    for command in (["find", "*"], ["audit"], ["root", "list"], ["explain", tree], *dry):
         refused = run(*command, "--state-dir", service, check=False)
         assert refused.returncode == 2, (command, refused.stderr)
         assert " is damaged: " in refused.stderr and "remove what is damaged, then `shardwatch up`" in refused.stderr
