@@ -251,9 +251,10 @@ def _ctimes(stats: bytes) -> list[int]:
     return memoryview(stats).cast("q")[3 :: WIDTH // 8].tolist()
 
 
-def alike(one: bytes, other: bytes) -> bool:
-    """Whether these stats differ only in what is not part of a file's identity."""
-    return identifying(one) == identifying(other)
+def renumbered(one: bytes, other: bytes) -> bool:
+    """Whether each of these stats differs from the one at its place in `other`, but only in what is not part of a file's
+    identity: as after a reboot."""
+    return identifying(one) == identifying(other) and not any(map(eq, pieces(one), pieces(other)))
 
 
 def paged(dir_: int, written: Iterable[Written]) -> Iterator[tuple[Page, list[Written]]]:

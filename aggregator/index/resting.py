@@ -12,7 +12,7 @@ from shardwatch.shard.contract.files.packed import Seen
 from shardwatch.shard.contract.wire.frames import Listing
 
 from .file import IndexFile
-from .page import Page, alike, all_differ, can_rest, inode_numbers
+from .page import Page, all_differ, can_rest, inode_numbers, renumbered
 from .pages import Pages
 
 _ANY_ROW: Final = "SELECT 1 FROM entry WHERE dir=? LIMIT 1"
@@ -135,7 +135,7 @@ class Resting:
         if not can_rest(stats):
             return None
         if self._content_only or not all_differ(page.stats, stats):
-            return _Stamp(False, page.held) if alike(page.stats, stats) else None  # alike: as after a reboot
+            return _Stamp(False, page.held) if renumbered(page.stats, stats) else None
         if self._pages.inodes.used and inode_numbers(page.stats) != inode_numbers(stats):
             return None  # the files that were there may have other names
         if not self._ticks.seen(page.lane, page.base):

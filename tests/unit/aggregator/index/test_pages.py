@@ -265,7 +265,12 @@ def test_another_number_of_the_device_is_no_change(resting: Index) -> None:
     lists(resting, R, *[entry(name, dev=9) for name in NAMES], at=300)
     assert (said(resting), {row.dev for row in pending(resting.backlog)}) == (before, {9})
     assert shape(resting) == ([NAMES], [])
-    looks(resting, R, entry(b"b", dev=8))  # one by itself leaves its page, with the tick that it has
+    lists(resting, R, *[entry(name, dev=8 if name == b"b" else 9) for name in NAMES], at=400)
+    assert said(resting) == before
+    assert {row.path: row.at_ns for row in pending(resting.backlog)} == {
+        b"/r/" + name: 400 if name == b"b" else 300 for name in NAMES
+    }
+    looks(resting, R, entry(b"b", dev=7))  # one by itself leaves its page, with the tick that it has
     assert (said(resting), shape(resting)) == (before, ([[b"a", b"c", b"d", b"e", b"f"]], [b"b"]))
 
 
