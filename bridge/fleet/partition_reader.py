@@ -14,6 +14,10 @@ from .readings import Began, Chunk, LastGeneration, ReadingOpened
 POLL_S: Final = 20.0
 #: Messages that are taken at a time.
 TAKEN_MAX: Final = 1_000
+#: The same where they may be large, as those of a log are: at first, and after some of which one had more bytes than that. Of a
+#: partition, 16 MiB at most are in memory so.
+LARGE_TAKEN_MAX: Final = 64
+SMALL_BYTES: Final = 1 << 14
 
 
 class _Reading:
@@ -103,10 +107,12 @@ class PartitionReader:
             after = 0  # the stream has lost its last messages
         async with broker.reading(self._stream, f"{self._prefix}.*.{reading.partition}.*", after) as reader:
             self._happened(Began(reading.partition, reading.number, after))
+            most = LARGE_TAKEN_MAX
             while True:
                 reading.is_idle = reader.is_drained
-                messages = await broker.take(reader, TAKEN_MAX, POLL_S)
+                messages = await broker.take(reader, most, POLL_S)
                 if messages:
+                    most = TAKEN_MAX if max(len(message.body) for message in messages) <= SMALL_BYTES else LARGE_TAKEN_MAX
                     reading.is_idle = False
                     reading.wanted.clear()
                     arrived = [Arrived(message.sequence, message.body, message.is_newest) for message in messages]
