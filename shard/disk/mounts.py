@@ -8,7 +8,7 @@ import os
 import select
 from collections.abc import Iterable
 
-from ..contract.kernel.mounts import deeper, parse_mounts
+from ..contract.kernel.mounts import deeper, may_hold_roots, parse_mounts
 
 _READ_BYTES = 1 << 20
 
@@ -98,8 +98,9 @@ class Mounts:
         self._table = list(parse_mounts(table))
         self._points = {point for point, _ in self._table}
         self.version += 1
+        holders = {point for point, _ in may_hold_roots(self._table)}
         for root, home in self._homes.items():
-            point = deeper(root, self._points, self._later.get(root, home))
+            point = deeper(root, holders, self._later.get(root, home))
             if point is not None:
                 self._later[root] = point
 

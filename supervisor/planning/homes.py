@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shardwatch.shard.contract.kernel.mounts import deeper, holder, read_mounts
+from shardwatch.shard.contract.kernel.mounts import deeper, holder, may_hold_roots, read_mounts
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, write_plan
 
@@ -21,12 +21,13 @@ def planned_homes(roots: Sequence[bytes], mounts: Mounted, old: Plan | None) -> 
     """`homes` and `later` of a new plan: where each root lies now, or where it is to come back to if that is away. Pure."""
     points = {point for point, _ in mounts}
     homes, later = (dict(old.homes), dict(old.later)) if old is not None else ({}, {})
+    holders = may_hold_roots(mounts)
 
     def away(known: dict[bytes, bytes], root: bytes) -> bool:
         return bool(points) and bool(known.get(root)) and known[root] not in points
 
     return (
-        tuple((root, homes[root] if away(homes, root) else holder(root, mounts)[0]) for root in roots),
+        tuple((root, homes[root] if away(homes, root) else holder(root, holders)[0]) for root in roots),
         tuple((root, later[root]) for root in roots if away(later, root)),
     )
 
@@ -34,10 +35,11 @@ def planned_homes(roots: Sequence[bytes], mounts: Mounted, old: Plan | None) -> 
 def with_mounts(plan: Plan, roots: Sequence[bytes], mounts: Mounted) -> Plan:
     """The plan, with what was mounted since it was made; the very same where nothing was. Pure."""
     homes, later = dict(plan.homes), dict(plan.later)
-    points = [point for point, _ in mounts]
+    holders = may_hold_roots(mounts)
+    points = [point for point, _ in holders]
     for root in roots:
         if not homes.get(root):
-            homes[root] = holder(root, mounts)[0]
+            homes[root] = holder(root, holders)[0]
         point = deeper(root, points, later.get(root, homes[root]))
         if point is not None:
             later[root] = point

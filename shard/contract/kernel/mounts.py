@@ -129,6 +129,11 @@ def is_made_up(kind: str) -> bool:
     return kind in _MADE_UP_NAMES
 
 
+def may_hold_roots(mounts: Iterable[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+    """Those of the mounts on which a root may lie. Any other that is mounted over a root hides it, and is no part of it."""
+    return [(point, kind) for point, kind in mounts if kind not in UNSEEN]
+
+
 def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:
     """The mount point that a root lies on, if it is below `known`, one that it lay on before; else None. Pure."""
     point = holder(root, ((point, "") for point in points))[0]

@@ -152,6 +152,19 @@ def test_what_was_mounted_after_planning_is_known_when_it_leaves(tmp_path: Path)
     table.mounts.close()
 
 
+@pytest.mark.parametrize("kind", [b"proc", b"sysfs"])
+def test_what_no_root_may_lie_on_is_not_waited_for(tmp_path: Path, kind: bytes) -> None:
+    """It hides the root while it is mounted over it or above it, and nothing is missing when it is taken away."""
+    tree = b"/data/tree"
+    table = Table(tmp_path, ROOT, homes=((tree, b"/"),))
+    for point in (tree, b"/data"):
+        table.write(ROOT, b"32 30 0:32 / %b rw - %b none rw" % (point, kind))
+        assert not table.mounts.left(tree)
+        table.write(ROOT)
+        assert not table.mounts.left(tree) and not table.mounts.gone(tree)
+    table.mounts.close()
+
+
 def test_a_shard_that_starts_later_is_told_by_the_plan(tmp_path: Path) -> None:
     """What came after planning and is away again by now."""
     path = tmp_path / "mountinfo"

@@ -26,6 +26,15 @@ def test_a_first_plan_takes_what_is_there() -> None:
     assert planned_homes((DATA,), [], None) == (((DATA, b""),), ())
 
 
+def test_what_no_root_may_lie_on_is_no_home() -> None:
+    """proc that hides a root, when the plan is made or later: the root lies where it lies without it."""
+    hidden = [*FULL, (DATA, "proc"), (b"/home", "sysfs")]
+    assert planned_homes((DATA, HOME), hidden, None) == (((DATA, b"/data"), (HOME, b"/")), ())
+    old = plan(((DATA, b"/data"),))
+    assert with_mounts(old, (DATA, HOME), hidden).homes == ((DATA, b"/data"), (HOME, b"/"))
+    assert with_mounts(old, (DATA, HOME), hidden).later == ()
+
+
 def test_a_new_plan_while_a_disk_is_away_waits_for_it() -> None:
     """A changed setting is no reason to take an empty mount point for the root."""
     old = plan(((DATA, b"/data"), (HOME, b"/")))

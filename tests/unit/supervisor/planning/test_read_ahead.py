@@ -43,6 +43,13 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return seen
 
 
+def test_what_the_kernel_makes_up_is_not_read(looked: list[bytes]) -> None:
+    """Where it is mounted below a root: here /proc, the only directory that the patterns leave of /."""
+    settings = Settings(roots=(b"/",), include=("**",), exclude=("/*", "!/proc"))
+    assert read_ahead(settings, blocks=count().__next__) == 1
+    assert not [path for path in looked if path.startswith(b"/proc/")]
+
+
 def test_all_that_a_scan_keeps_and_nothing_else(tmp_path: Path, looked: list[bytes]) -> None:
     kept = [tmp_path / name for name in ("a.json", "d/b.json", "d/e/c.json", "f/g.json")]
     grow(*kept, tmp_path / "d/notes.txt", tmp_path / "build/out.json", tmp_path / "d/build/x/y.json")
