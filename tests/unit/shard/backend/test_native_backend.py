@@ -144,19 +144,21 @@ def test_directories_below_an_anchor_need_nothing(watched: Watched) -> None:
     assert watched.backend.watches() == 1
 
 
-@pytest.mark.parametrize("place", ["", "below/net", ".."])
-def test_an_anchor_at_what_can_hang_is_refused_with_all_below_it(tmp_path: Path, place: str) -> None:
-    """watchdog would walk into it. Without that filesystem the anchor is watched."""
+@pytest.mark.parametrize(
+    ("place", "kind"), [("", "fuse.sshfs"), ("below/net", "fuse.sshfs"), ("..", "fuse.sshfs"), ("below/made up", "proc")]
+)
+def test_an_anchor_at_what_can_hang_is_refused_with_all_below_it(tmp_path: Path, place: str, kind: str) -> None:
+    """watchdog would walk into it, as into what the kernel makes up. Without that filesystem the anchor is watched."""
     root = tmp_path / "root"
     (root / "d").mkdir(parents=True)
     net = os.path.normpath(os.fsencode(root / place))
-    table = [(b"/", "ext4"), (net, "fuse.sshfs"), (os.fsencode(tmp_path / "root-2"), "ext4")]
+    table = [(b"/", "ext4"), (net, kind), (os.fsencode(tmp_path / "root-2"), "ext4")]
     backend = NativeBackend(mounts=lambda: table)
     try:
         anchor = Top(os.fsencode(root), 0)
         d = anchor.adopt(b"d")
         for node in (anchor, d):
-            with pytest.raises(OSError, match=r"walk into fuse\.sshfs") as refused:
+            with pytest.raises(OSError, match=f"walk into {kind}") as refused:
                 backend.watch(-1, node)
             assert (refused.value.errno, os.fsdecode(net) in str(refused.value)) == (errno.ENOSPC, True)
             assert not backend.same(-1, node)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shardwatch.shard.contract.state.directory import TAG, TAG_TEXT
+from shardwatch.shard.disk.virtual_mounts import StillTable, VirtualMounts
 from shardwatch.supervisor.audit.bounded_look import BoundedLook
 from shardwatch.supervisor.explanation.on_disk import OnDisk, found_at
 from shardwatch.supervisor.host.scouting import Scouts
@@ -66,3 +67,19 @@ def test_a_name_that_no_filesystem_takes_is_no_defect(find: Find) -> None:
     """The error of the system is told."""
     found = find("x" * 300)
     assert (found.what, found.obstacle, bool(found.error)) == ("unknown", "unreadable", True)
+
+
+def test_what_the_kernel_makes_up(tmp_path: Path) -> None:
+    """At the mount point and below it, whatever is seen there; a file on which such a filesystem is mounted; and beside it."""
+    root = os.fsencode(tmp_path)
+    (tmp_path / "p/1").mkdir(parents=True)
+    (tmp_path / "stat").write_text("x")
+    mounts = StillTable([(b"/", "ext4"), (root + b"/p", "proc"), (root + b"/stat", "proc")])
+    virtual = VirtualMounts(mounts, [root], lambda path: "proc")
+    with Scouts() as scouts, BoundedLook(scouts, follow=False) as look:
+        paths = (b"/p", b"/p/1/x", b"/stat", b"/q")
+        found = {path: found_at(look, root, root + path, follow=False, virtual=virtual)[:4] for path in paths}
+    assert found[b"/p"] == ("directory", None, root + b"/p", "made up")
+    assert found[b"/p/1/x"] == ("nothing", None, root + b"/p", "made up")
+    assert found[b"/stat"] == ("file", None, root + b"/stat", "made up")
+    assert found[b"/q"] == ("nothing", None, None, "")
