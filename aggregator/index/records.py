@@ -27,6 +27,7 @@ from .scattered import Scattered
 from .tables import Tables
 from .verification import Finding, differences
 
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
 _NO_PLACES: Final[Mapping[bytes, Place]] = MappingProxyType({})
 _Record = TypeVar("_Record", Listing, Looks)
 
@@ -75,7 +76,7 @@ class Records:
             some = _part(record, part.after, part.upto)
             came = some.seen.chosen([name not in some.births for name in some.names]) if some.births else some.seen
             done = self._resting.settle(part.pages, came, some.at)
-            self._list(id_, _without(some, done), part.entries(done), stops)
+            self._list(id_, _without(some, done), part.entries(done), stops, done)
 
     @property
     def expects_first(self) -> bool:
@@ -105,12 +106,15 @@ class Records:
         """Whether a listing is of all names of its directory, and nothing is owed or said besides how they are."""
         return record.after is None and record.upto is None and not record.births and record.path not in self._debts.owed
 
-    def _list(self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes]) -> None:
+    def _list(
+        self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes], done: frozenset[bytes] = _NO_NAMES
+    ) -> None:
+        """`done`: other names that are there, of which nothing is to be done."""
         owed = self._debts.within(record.path, record.after, record.upto)
         if not (record.names or known or owed):
             return
         rows = list(known.values()) if worth(len(known)) else []
-        if not self._merge(id_, record, known, (), True, stops, owed) and rows:
+        if not self._merge(id_, record, known, (), True, stops, owed, done) and rows:
             self._tables.writer.rest(id_, rows)
 
     def _populated(self, id_: int, record: Listing) -> bool:
@@ -214,8 +218,9 @@ class Records:
         complete: bool,
         stops: Iterable[bytes],
         owed: list[bytes],
+        done: frozenset[bytes] = _NO_NAMES,
     ) -> bool:
-        """Returns whether anything has changed."""
+        """Returns whether anything has changed. `done`: as of `_list`."""
         path, at = record.path, record.at
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
@@ -227,7 +232,7 @@ class Records:
         if owed:
             self._debts.pay(path, owed, at)
             # Rows below a directory that has none itself: only in a damaged file, and then somebody asked for this look.
-            seen = {*record.names, *changes.gone_directories}
+            seen = {*record.names, *done, *changes.gone_directories}
             changes.gone_directories += [name for name in owed if name not in seen]
         if changes.links:
             self._tables.inodes.begin()

@@ -195,6 +195,16 @@ def test_a_listing_that_is_as_its_page_pays_what_is_owed(resting: Index) -> None
     assert shape(resting) == ([NAMES], [])
 
 
+def test_what_is_owed_and_lies_in_a_page_takes_nothing_along(resting: Index) -> None:
+    """A listing that finds it there, as it was, does not say that it is gone."""
+    lists(resting, b"/r/c", *map(entry, NAMES))
+    resting.begin()
+    resting.debts.add(R, b"c", 100)
+    resting.commit()
+    lists(resting, R, *map(entry, NAMES), at=500)
+    assert (resting.owed, resting.files) == ({}, 2 * len(NAMES))
+
+
 @pytest.mark.parametrize(
     "odd",
     [entry(b"c", 2, racy=True), entry(b"c", 2, nlink=2), entry(b"c", 2, nlink=257), entry(b"c", 2, nlink=1 << 31), folder(b"c")],
