@@ -47,7 +47,7 @@ class TreeLook:
     def names(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
         """Names of the directories to go into, and of the files that are watched. One os.scandir."""
         anchor = self._owners.of(path)
-        if anchor is None:
+        if anchor is None or self._virtual.over(path, anchor.root):  # it was mounted over what an earlier plan had divided
             return [], []
         relative = path[len(anchor.root) :].lstrip(b"/")
         directories: list[bytes] = []

@@ -206,6 +206,8 @@ def test_tree_look_gives_kept_files_and_unpruned_directories(tmp_path: Path) -> 
     (tmp_path / "a/kernel").symlink_to("/proc")
     assert b"kernel" not in linked(root + b"/a")[0], "a shard does not enter what the kernel makes up"
     assert b"other" in linked(root + b"/a")[0]
-    below = TreeLook(Filter(("**",), ()), Settings(roots=(b"/",), include=("**",), exclude=()))(b"/")[0]
+    whole = TreeLook(Filter(("**",), ()), Settings(roots=(b"/",), include=("**",), exclude=()))
+    assert whole(b"/proc") == whole(b"/proc/self/task") == ([], 0) and whole(b"/usr")[0]
+    below = whole(b"/")[0]
     assert b"usr" in below and not {b"proc", b"sys"} & set(below), "nor where one is mounted below a root"
     assert b"other" not in linked(root + b"/link")[0], "one link on a path is enough to plan by"
