@@ -156,9 +156,11 @@ class Ways:
             top = above if name else b"/"
             while top != b"/":
                 waypoint = self._waypoints.get((top, False))
-                for link in waypoint.interest.get(b"", ()) if waypoint is not None else ():
+                links = waypoint.interest.get(b"", ()) if waypoint is not None else ()
+                identity = self._identity(top) if links else None
+                for link in links:
                     child = link.node.child(link.name)
-                    if child is None or child.linked is None or child.linked != self._identity(top):
+                    if child is None or identity is None or child.linked != identity:
                         continue  # it passes there, on its way to something else
                     node = child.find(above[len(top) + 1 :])
                     if node is not None:
