@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from shardwatch.shard.contract.input import arguments
@@ -102,9 +103,9 @@ class ClientBase:
         self._loops.add(loop)
         return loop
 
-    def _endings(self) -> list[Flow[None]]:
-        """What is to be done for its loops if the process ends now."""
-        return [loop.end_with_process() for loop in list(self._loops)]
+    def _endings(self) -> list[Callable[[float], Flow[None]]]:
+        """What is to be done for its loops if the process ends now, in so many seconds."""
+        return [loop.end_with_process for loop in list(self._loops)]
 
 
 def _endpoint(state_dir: Path | str) -> str:

@@ -18,6 +18,7 @@ from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError
 
 from .connection import Connection, has_news
 from .conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from .owed import ACK_PATIENCE_S
 from .requests import Request
 
 T = TypeVar("T")
@@ -30,10 +31,12 @@ class BlockingDriver:
     """Threads may share it: requests then wait for each other. A child made with fork begins anew, with its own connection.
 
     Args:
-        endings: what is to be done if the process ends before the driver is closed. It is asked then.
+        endings: what is to be done if the process ends before the driver is closed, each in so many seconds. It is asked then.
     """
 
-    def __init__(self, conversation: Conversation, endings: Callable[[], Iterable[Flow[None]]] = tuple) -> None:
+    def __init__(
+        self, conversation: Conversation, endings: Callable[[], Iterable[Callable[[float], Flow[None]]]] = tuple
+    ) -> None:
         self._conversation = conversation
         self._endings = endings
         self._closed = False
@@ -92,10 +95,13 @@ class BlockingDriver:
             finally:
                 self._lock.release()
 
-    def end_with_process(self) -> None:
-        """Carries out what is to be done at the end of the process."""
-        for flow in self._endings():
-            self.run_if_idle(flow)
+    def end_with_process(self, until: float) -> None:
+        """Carries out what is to be done at the end of the process, as far as it can begin before that time of the monotonic
+        clock."""
+        for ending in self._endings():
+            left_s = until - time.monotonic()
+            if left_s > 0:
+                self.run_if_idle(ending(left_s))
 
     def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
@@ -160,9 +166,11 @@ _drivers: weakref.WeakSet[BlockingDriver] = weakref.WeakSet()
 
 def _end_with_process() -> None:
     """Daemon threads are still there, and end right after this, wherever they are. A request that one of them has in progress
-    takes along what was owed."""
+    takes along what was owed. However many clients there are, a service that is away is looked for once: a process with many
+    threads would hardly end otherwise."""
+    until = time.monotonic() + ACK_PATIENCE_S
     for driver in list(_drivers):
-        driver.end_with_process()
+        driver.end_with_process(until)
 
 
 atexit.register(_end_with_process)

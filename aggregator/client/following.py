@@ -101,11 +101,14 @@ class Following:
         self._owed.told(acknowledged, found.acked)
         return ArrivedReply(body, found.batch)
 
-    def end_with_process(self) -> Flow[None]:
+    def end_with_process(self, patience_s: float) -> Flow[None]:
         """The process ends before the loop was left, in a daemon thread perhaps: acknowledges what is owed. Whoever is in the
-        loop still has its last batch, which the service hands out again when the lease ends."""
+        loop still has its last batch, which the service hands out again when the lease ends.
+
+        `patience_s`: seconds that are left for that, where the service is away.
+        """
         if self._is_ours():
-            yield from self._owed.leave()
+            yield from self._owed.leave(patience_s)
 
     def leave(self) -> Flow[None]:
         """The loop is left: gives back the last batch, unless what became of it was said, acknowledges what is owed, and gives

@@ -7,6 +7,7 @@ sent the acknowledgement by itself, before the next batch is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -102,13 +103,16 @@ class OwedAck:
         self._is_known = begun is not UNSET
         return None if begun is UNSET else begun
 
-    def leave(self) -> Flow[None]:
-        """The loop is over: what is owed goes by itself. If that is impossible, the batch is handed out again."""
+    def leave(self, patience_s: float = math.inf) -> Flow[None]:
+        """The loop is over: what is owed goes by itself. If that is impossible, the batch is handed out again.
+
+        `patience_s`: seconds for which a service that is away is tried again; ACK_PATIENCE_S at most.
+        """
         self._over = True
         batch, self.batch = self.batch, None
         if batch is not None:
             try:
-                yield from self._send(batch, ACK_PATIENCE_S)
+                yield from self._send(batch, min(patience_s, ACK_PATIENCE_S))
             except ShardwatchError as error:
                 self._warn(error.message)
 

@@ -80,18 +80,23 @@ class LookRequests:
         """
         found: Requests = {}
         for directory, names in islice(owed.items(), self._skipped, self._skipped + OWED_MAX):
+            # Of most directories the names are not looked at: every turn of a search asks, and there may be millions.
+            whole = len(names) > NAMES_MAX
+            request = (directory, 0 if whole else len(names))
+            asked = self._asked.get(request, _NOTHING)
+            if asked.names and not awaited and asked.names + len(names) > AGAIN_NAMES_MAX:
+                continue
+            if whole and not awaited and now < self._rests.get(directory, now):
+                continue
             owner = owners.of(directory)
-            some = sorted(names) if len(names) <= NAMES_MAX else []
-            request = (directory, len(some))
             if owner is None or len(found.get(owner.shard, ())) >= LOOKS_MAX:
                 continue
-            asked, since = self._asked.get(request, _NOTHING), max(first for first, _ in names.values())
-            if asked.since == since or (asked.names and not awaited and asked.names + len(names) > AGAIN_NAMES_MAX):
+            since = max(first for first, _ in names.values())
+            if asked.since == since:
                 continue
-            if not some and not awaited and now < self._rests.get(directory, now):
-                continue
+            some = [] if whole else sorted(names)
             self._asked[request] = _AskedFor(since, asked.names + len(names))
-            if not some:
+            if whole:
                 self._rests[directory] = now + len(names) / _NAMES_A_SECOND
             found.setdefault(owner.shard, []).append((directory, some))
         return found

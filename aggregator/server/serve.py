@@ -211,14 +211,19 @@ class Server:
         return self.registry.passed()
 
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
-        """Refuses all waiting requests with `stopping` or another reason. The store stays open, because it belongs to `main`."""
-        why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
+        """Refuses all waiting requests with `stopping` or another reason. The store stays open, because it belongs to `main`.
+
+        Args:
+            why: an error has ended the turn. Nothing of it is stored then, as after SIGKILL: what was in progress was done by
+                half, and a group could have lost paths by that. So whoever was not answered yet is refused, too.
+        """
+        reason = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
         for part in (self._pulls, self._pulls_ahead, self._barriers, self._acknowledgements, self._status):
-            part.give_up(why)
+            part.give_up(reason)
         if self._present is not None and not self._outbox.has(self._present):
-            self._outbox.refuse(self._present, why)
+            self._outbox.refuse(self._present, reason)
         self._present = None
-        return self._release(self.registry.commit)
+        return self._release(self.registry.commit) if why is None else self._outbox.take_refused(why)
 
     # -- one turn
 

@@ -14,8 +14,9 @@ from .readings import Began, Chunk, LastGeneration, ReadingOpened
 POLL_S: Final = 20.0
 #: Messages that are taken at a time.
 TAKEN_MAX: Final = 1_000
-#: The same where they may be large, as those of a log are: at first, and after some of which one had more bytes than that. Of a
-#: partition, 16 MiB at most are in memory so.
+#: The same where they may be large, as those of a log are: unless so many have come at once, of which none had more bytes than
+#: that. A few small ones say nothing: a log has some while little changes, and large ones after that. Of a partition, 16 MiB at
+#: most are in memory so, unless all that comes after so many small ones is large.
 LARGE_TAKEN_MAX: Final = 64
 SMALL_BYTES: Final = 1 << 14
 
@@ -112,7 +113,9 @@ class PartitionReader:
                 reading.is_idle = reader.is_drained
                 messages = await broker.take(reader, most, POLL_S)
                 if messages:
-                    most = TAKEN_MAX if max(len(message.body) for message in messages) <= SMALL_BYTES else LARGE_TAKEN_MAX
+                    many = len(messages) >= LARGE_TAKEN_MAX
+                    small = max(len(message.body) for message in messages) <= SMALL_BYTES
+                    most = TAKEN_MAX if many and small else LARGE_TAKEN_MAX
                     reading.is_idle = False
                     reading.wanted.clear()
                     arrived = [Arrived(message.sequence, message.body, message.is_newest) for message in messages]

@@ -68,6 +68,8 @@ class VirtualMounts:
         #: Points at which such a filesystem seems to be mounted, and the directories in which these are names.
         self._points: frozenset[bytes] = frozenset()
         self._above: frozenset[bytes] = frozenset()
+        #: The points, and the tops at which such a filesystem seems to be mounted.
+        self._made_up: frozenset[bytes] = frozenset()
         #: What is there, as far as it was asked since the table was read.
         self._kinds: dict[bytes, str] = {}
         self._passed: dict[bytes, None] = {}
@@ -94,7 +96,8 @@ class VirtualMounts:
         self._points = frozenset(point for point, kind in made_up.items() if kind in UNSEEN or point not in self._tops)
         self._above = frozenset(map(os.path.dirname, self._points))
         self._kinds.clear()
-        self._passed = {path: None for path in self._passed if path in self._points}
+        self._made_up = frozenset(made_up)
+        self._passed = {path: None for path in self._passed if path in self._made_up}
 
     def _counts(self, point: bytes) -> bool:
         return any(is_below(point, top) or is_below(top, point) for top in self._tops)
@@ -146,8 +149,10 @@ class VirtualMounts:
         self._passed.clear()
 
     def passed(self, path: bytes) -> None:
-        """Nobody looks at what is at this path, which has been said. The log names each path once."""
-        self._passed[path] = None
+        """Nobody looks at what is at this path, which has been said. The log names each path once. A top that lies below the
+        mount point is no mount of its own, so nobody is told of it but the log."""
+        if path in self._made_up:
+            self._passed[path] = None
         if path not in self._told:
             if len(self._told) >= _TOLD_MAX:
                 self._told.clear()
@@ -156,7 +161,9 @@ class VirtualMounts:
 
     def unsaid(self, directory: bytes, names: list[bytes]) -> list[bytes]:
         """Those of `names` in a directory of which it was not said yet that nobody looks at what is there."""
-        return [name for name in names if join(directory, name) not in self._passed] if self.among(directory) else names
+        if not self.among(directory):
+            return names
+        return [name for name in names if not ((path := join(directory, name)) in self._passed and self.at(path))]
 
     def all_passed(self) -> list[bytes]:
         """The paths that were passed over and that nobody looks at now, in the order of meeting them."""

@@ -3,7 +3,8 @@
 The lock files of version control must be known to the aggregator before the changes that were made under them. The end of the
 baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it; so is that a shard is
 ready for what the next plan gives it, since the coordinator waits for that; and so is how things are after a sync, if there were
-doubts before it, so that whoever waits for it is told of none that is over.
+doubts before it, so that whoever waits for it is told of none that is over. An aggregator that has begun anew is told at once how
+the shard is: a sync that it has answered would otherwise have been answered by a shard from which it has no sign of life.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class Heartbeat:
         self._news_unreported |= self._doubtful
 
     def hear(self, life: int) -> None:
-        """A reply has come, from this life of the aggregator. Another one knows of no locks yet."""
+        """A reply has come, from this life of the aggregator. Another than before knows of no locks, nor how this shard is."""
         if life != self.life:
             self.life = life
+            self._news_unreported = True  # the last beat may have gone to another one
             self._reported_locks = []
 
     def owes(self, locks: Sequence[bytes]) -> bool:

@@ -36,10 +36,10 @@ class MountChanges:
         changed = self._mounts.take_changes()
         if changed:
             self._territory.reader.filesystems.forget()
+            for inside in self._territory.links.ways.inside(changed):  # before `over`, which takes ways apart
+                self._arrivals.hint(*inside, Arrival.CAME)
             for link in self._territory.links.ways.over(changed):
                 self._arrivals.hint(*link)
-            for inside in self._territory.links.ways.inside(changed):
-                self._arrivals.hint(*inside, Arrival.CAME)
         for point in changed - {b"/"}:  # that is no name in any directory
             above, name = os.path.split(point)
             for place in self._territory.places:

@@ -44,6 +44,9 @@ def _look_for(territory: Territory, place: Place, directory: bytes, names: list[
     """The shard knows no such directory: finds it, or reports that it does not exist."""
     if territory.is_away(place):
         return
+    if place.missing and (territory.hides(place) or territory.is_virtual(place)):
+        _say_nothing_there(territory, directory, names)  # the anchor may well be there, but nobody looks into it
+        return
     with territory.opener.quietly(directory) as opened:
         there, absent = opened.fd >= 0, opened.absent
     if absent:

@@ -179,10 +179,10 @@ class Doubts:
         silent: Collection[int] = (),
         virtual: Sequence[bytes] = (),
     ) -> list[Doubt]:
-        """For the status: the first `most` of each kind. `left_out`, `barred`: as `Links` says it; `instead`: what is there in
-        place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`;
-        `second`: `Backend.second`; `silent`: the indexes of places of which their owners tell; `virtual`: where filesystems that
-        the kernel makes up are mounted, the last one told with the number of all that are not.
+        """For the status: the first `most` of each kind. `left_out`, `barred`: as `LinkBounds` and `Barred` list them; `instead`:
+        what is there in place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`; `second`:
+        `Backend.second`; `silent`: the indexes of places of which their owners tell; `virtual`: where filesystems that the kernel
+        makes up are mounted, the last one told with the number of all that are not.
         """
         places = [place for place in places if place.index not in silent]
         ours = [(path, what) for path, what in self.items() if what.place.index not in silent]

@@ -72,6 +72,8 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
     ours = kept = reader.hinted(path, relative, names)
     if node.children:
         kept = kept.union(n for n in names if node.child(n) is not None)
+    if territory.virtual.among(path):  # what was a file of ours may be hidden by what nobody looks at
+        kept = kept.union(n for n in names if territory.virtual.at(join(path, n)))
     if territory.follow:
         linked = {n for n in names if links.has(node, n)}  # it may have led to a directory that has no node, or lead to one now
         links.meet(node, fd, relative, names)
@@ -170,7 +172,7 @@ def scan(
 ) -> Steps:
     """Lists everything below a directory that was just listed.
 
-    What links lead to comes last, what is behind few links before what is behind many: there are bounds (`Links.admits`).
+    What links lead to comes last, what is behind few links before what is behind many: there are bounds (`LinkBounds`).
 
     `again`: directories that are known and watched are listed too. Without it they are passed over: whoever came upon them first
     has listed them since they are watched, and goes on below them. `renamed`: all of it came here by a rename. `links`: what

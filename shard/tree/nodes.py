@@ -163,7 +163,7 @@ class Linked(Node):
 
 
 class Waypoint(Node):
-    """A directory that decides where some links lead (`territory.links`). It belongs to no tree; its name is its real path."""
+    """A directory that decides where some links lead (`territory.ways`). It belongs to no tree; its name is its real path."""
 
     __slots__ = ("interest",)
 

@@ -74,11 +74,7 @@ class Leaving:
         leave = self._leaves.get((group, name))
         if leave is None or leave.process is not process or leave.wanted:
             return True
-        if leave.killed is None and self._clock() - leave.since > process.config.stopwaitsecs + _LATE_S:
-            with contextlib.suppress(ProcessLookupError):  # supervisord has done that, unless its clock was set
-                os.kill(process.pid, signal.SIGKILL)
-            leave.killed = self._clock()
-        return leave.killed is not None
+        return self._was_killed(leave)
 
     def want_again(self, group: str, name: str) -> bool:
         """Has a program that was to leave stay, and started again once it has ended. Returns whether it was to leave."""
@@ -90,9 +86,19 @@ class Leaving:
 
     def stuck_s(self, process: Subprocess) -> float:
         """Seconds since a program that was told to end was killed and still exists; 0 for any other."""
-        now = self._clock()
-        killed = (leave.killed for leave in self._leaves.values() if leave.process is process and leave.killed is not None)
-        return next((round(now - at, 1) for at in killed), 0.0)
+        leave = next((leave for leave in self._leaves.values() if leave.process is process), None)
+        if leave is None or not self._was_killed(leave) or leave.killed is None:
+            return 0.0
+        return round(self._clock() - leave.killed, 1)
+
+    def _was_killed(self, leave: _Leave) -> bool:
+        """Whether it was killed; it is where its time is over, also if whoever asked for its end is gone."""
+        process = leave.process
+        if leave.killed is None and process.pid and self._clock() - leave.since > process.config.stopwaitsecs + _LATE_S:
+            with contextlib.suppress(ProcessLookupError):  # supervisord has done that, unless its clock was set
+                os.kill(process.pid, signal.SIGKILL)
+            leave.killed = self._clock()
+        return leave.killed is not None
 
     def _find(self, group: str, name: str) -> Subprocess | None:
         found = self._supervisord.process_groups.get(group)

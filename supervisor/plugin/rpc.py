@@ -35,6 +35,7 @@ from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
 from .titles import ByTitle, id_of, titles
+from .triggers import UNREADABLE
 from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten, use_choice
@@ -236,7 +237,7 @@ class ShardsRPC:
                 self._titles = titles(json.loads(plan.read_bytes()))
         except FileNotFoundError:
             pass  # it is still made, or was removed and is written again
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (*UNREADABLE, AttributeError, ArithmeticError) as error:
             self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
         for shard, process in self._ensure_group().processes.items():
             process.config.name = self._titles.get(shard, shard)
@@ -286,7 +287,7 @@ def planned_shards(here: Layout, warn: Callable[[str], object]) -> list[str]:
         ids = {str(anchor["shard"]) for anchor in plan["anchors"]}
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         warn(f"shards: the plan can't be read: {error!r}")
         return []
     return sorted(shard for shard in ids if _ID.fullmatch(shard))

@@ -7,6 +7,7 @@ milliseconds in which the program could be loading already.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -54,7 +55,8 @@ def _spawn_as_child(process: Any, filename: str, argv: Sequence[str]) -> None:
     here = process.config.options.here or "."
     words, nice = without_nice(argv)
     if nice:  # from its first moment: to load Python alone takes as long as a fifth of all that it loads
-        os.nice(nice)
+        with contextlib.suppress(OSError):  # a filter of system calls refuses it; what is raised here, a second supervisord meets
+            os.nice(nice)
     _stock(process, filename, named(words, process.config.name, here))
 
 

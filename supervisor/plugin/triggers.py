@@ -30,6 +30,8 @@ SHIP_STOP_WAIT_S: Final = 1
 #: The same for `web`, whose requests in progress get 2 s (`supervisor.web.server`).
 WEB_STOP_WAIT_S: Final = 3
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
+#: What a damaged file of JSON raises when it is read; the last one where it is nested too deeply.
+UNREADABLE: Final = (OSError, ValueError, LookupError, TypeError, RecursionError)
 
 
 def add(supervisord: Supervisor, template: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -65,7 +67,7 @@ def _commands(supervisord: Supervisor, template: Mapping[str, str], layout: Layo
         ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
+    except UNREADABLE as error:  # damaged: the rest of the service runs all the same
         supervisord.options.logger.warn(f"exec: exec.json can't be read: {error!r}")
         return []
 

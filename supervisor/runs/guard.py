@@ -4,9 +4,10 @@ Runs have process groups of their own, so they outlive an `exec` that is killed 
 out again, and a second run for a path would begin while the first one goes on. So a small child process waits at a pipe whose
 other end only `exec` has, and kills every process that has the token of this `exec` in its environment, once `exec` is gone.
 
-A run that is just being started shares that end of the pipe until its program is executed, and has the token from then on. So
-none is overlooked. What has removed the token from its environment is. An `exec` that a run starts gives its own runs another
-token, and their environment also says in which run it was started: its guard is killed with it, so they are killed from here.
+A run that is just being started shares that end of the pipe until its program is executed, and has the token from then on, or a
+moment later (`_environ`). So none is overlooked. What has removed the token from its environment is. An `exec` that a run
+starts gives its own runs another token, and their environment also says in which run it was started: its guard is killed with
+it, so they are killed from here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import re
 import secrets
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,10 @@ from ..host.readable import readable
 
 #: Milliseconds for which a process that was killed is waited for. One that the kernel can't end is left alone.
 _KILLED_MS: Final = 5000
+#: Seconds for which the environment of a program is waited for that is just being executed.
+_EXECUTED_S: Final = 1.0
+#: Where proc_pid_stat(5) has the end of the environment, counted from what stands behind the name of the program.
+_ENV_END: Final = 48
 _QUIT: Final = b"q"
 
 
@@ -84,9 +90,26 @@ def _runs(token: str) -> Iterator[int]:
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            environ = Path("/proc", name, "environ").read_bytes()
-            if any(map(is_wanted, environ.split(b"\0"))):
+            if any(map(is_wanted, _environ(Path("/proc", name)).split(b"\0"))):
                 yield int(name)
+
+
+def _environ(process: Path) -> bytes:
+    """The environment of a process in /proc. When a program is executed, the kernel closes descriptors a moment before it shows
+    the new environment, which is waited for. Raises OSError: the process has ended, or is another user's."""
+    until = time.monotonic() + _EXECUTED_S
+    environ = process / "environ"
+    while not (found := environ.read_bytes()) and time.monotonic() < until:
+        if not _is_being_executed(process):
+            return environ.read_bytes()  # since it was looked at, too, the program may have begun
+        time.sleep(0.001)
+    return found
+
+
+def _is_being_executed(process: Path) -> bool:
+    """Asked of one without an environment. Raises OSError where it executes no program: it has ended, or is the kernel's."""
+    (process / "exe").readlink()
+    return int((process / "stat").read_bytes().rpartition(b")")[2].split()[_ENV_END]) == 0
 
 
 def _kill(pid: int) -> Iterator[int]:

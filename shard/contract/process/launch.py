@@ -8,6 +8,7 @@ program in this way, at the start of a service and whenever it starts one again.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,8 +17,10 @@ from .loading import Loading
 
 def launch(arguments: Sequence[str]) -> int:
     """Runs the program that the arguments name; returns its exit code."""
-    if arguments[0] == "--of":
-        arguments = arguments[2:]
+    while arguments[0] in ("--of", "--nice"):
+        option, value, *arguments = arguments
+        if option == "--nice":  # a supervisord that began with earlier code leaves this to us, until it is replaced
+            os.nice(int(value))
     with Loading():
         program = importlib.import_module(arguments[0])
     return int(program.main(list(arguments[1:])))

@@ -170,13 +170,13 @@ def wait_until_scanned(layout: Layout) -> None:
     looking at all is said here, too, each thing once. Nothing is said where the aggregator is away for a moment: it may be
     started again for what is taken over.
 
-    Raises NotRunningError where it stays away, and Ended.
+    Raises NotRunningError where no service runs any more, or where it stays away for all that time, and Ended.
     """
     import time
 
-    from shardwatch.shard.contract.errors import ServiceError
+    from shardwatch.shard.contract.errors import NotRunningError, ServiceError
 
-    from ...service import checkup
+    from ...service import checkup, service
     from ...terminal.ends import Ends
     from ...terminal.streams import say
     from ..link.connection import ServiceConnection
@@ -188,6 +188,9 @@ def wait_until_scanned(layout: Layout) -> None:
             wait_s = min(wait_s, end - began)
             try:
                 connection.request(ends, "sync", wait_s=wait_s, timeout_ms=int(wait_s * 1000))
+            except NotRunningError:  # it has more to do than that, or is tried again in a while
+                if time.monotonic() >= end or not service.running(layout):
+                    raise
             except ServiceError:
                 if time.monotonic() - began < wait_s - _EARLY_S:
                     return  # all has been looked at, save what can't be

@@ -24,7 +24,7 @@ def test_who_plans_ahead_does_not_keep_the_place_of_a_service_that_has_ended(
 ) -> None:
     """supervisord is killed while its first plan is made: another service may begin at once, whatever its child does."""
     reader, writer = os.pipe()
-    monkeypatch.setattr(planning, "ensure_plan", lambda *_: os.read(reader, 1))
+    monkeypatch.setattr(planning, "ensure_plan", lambda *_, **__: os.read(reader, 1))
     layout = prepare(state_dir, settings_for(tmp_path)).layout
     before = run._FirstPlanner() if early else None
     lock = Lock(layout.service_lock)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shardwatch.aggregator.intake.look_requests import (
     AGAIN_NAMES_MAX,
     LOOKS_MAX,
@@ -80,6 +82,23 @@ def test_a_directory_with_many_names_is_asked_for_as_a_whole_and_rests() -> None
     assert requests.choose(owed, OWNERS, 0.01, awaited=True) == whole
     requests.begin_beat(1, 2.0)
     assert requests.choose(owed, OWNERS, 2.0, awaited=False) == whole
+
+
+def test_names_that_were_asked_for_are_not_gone_through_until_the_next_beat() -> None:
+    """Every turn of a search asks, and a directory may have millions of them."""
+    turns: list[int] = []
+
+    class Names(dict[bytes, tuple[int, int]]):
+        """Notes when they are gone through."""
+
+        def values(self) -> Any:
+            turns.append(len(self))
+            return super().values()
+
+    requests = LookRequests()
+    owed = {b"/r": Names(names(*(b"%d" % number for number in range(NAMES_MAX + 1))))}
+    found = [requests.choose(owed, OWNERS, 0.0, awaited=False) for _ in range(3)]
+    assert (found, turns) == ([{"s0": [(b"/r", [])]}, {}, {}], [NAMES_MAX + 1])
 
 
 def test_each_beat_considers_other_directories() -> None:

@@ -70,3 +70,23 @@ def test_nobody_hears_of_a_group_that_the_index_does_not_know(bench: Bench) -> N
     bench.crash()
     again = bench.pull(once=1)
     assert again is not None and again["events"][0]["path"] == "/r/0"
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_what_was_done_by_half_is_not_stored(make_bench: BenchMaker, monkeypatch: pytest.MonkeyPatch, paths: int) -> None:
+    """A path has failed as often as is allowed, alone or as one of a batch, and its row can't be read: it is not handed out again
+    by then, and not set aside yet. If that were stored, nobody would ever be told of it again."""
+    bench = make_bench(paths, batch_size_max=paths, attempts_max=1)
+    batch = bench.pull()
+    assert batch is not None
+    first = batch["events"][0]
+    failed: dict[str, Any] = {"group": "g", "batch": batch["id"]} | ({"ticks": [first["tick"]]} if paths > 1 else {})
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.index, "rows_at", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            bench.send("nack", **failed)
+    assert answers(bench) == ["storage"]
+    bench.replies.clear()
+    bench.crash()
+    assert bench.ask("nack", **failed)["ok"]
+    assert [path["path"] for path in bench.group()["parked"]] == [first["path"]]

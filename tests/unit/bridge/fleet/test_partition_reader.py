@@ -14,15 +14,15 @@ from shardwatch.bridge.jetstream.reader import StreamMessage
 
 
 class Stream:
-    """A server that has one message after the other, of these sizes."""
+    """A server that has so many messages of a size, and then others."""
 
-    def __init__(self, *sizes: int) -> None:
-        self.sizes = list(sizes)
+    def __init__(self, *parts: tuple[int, int]) -> None:
+        self.parts = list(parts)
         #: How many messages were asked for, each time.
         self.asked: list[int] = []
 
     async def bounds(self, name: str) -> tuple[int, int]:
-        return 1, len(self.sizes)
+        return 1, sum(count for count, _ in self.parts)
 
     @contextlib.asynccontextmanager
     async def reading(self, stream: str, subjects: str, after: int | None) -> AsyncIterator[Any]:
@@ -30,14 +30,16 @@ class Stream:
 
     async def take(self, reader: Any, most: int, wait_s: float) -> list[StreamMessage]:
         self.asked.append(most)
-        if not self.sizes:
+        if not self.parts:
             await asyncio.Event().wait()
-        return [StreamMessage(len(self.asked), "p.s.0.k", bytes(self.sizes.pop(0)))]
+        count, size = self.parts.pop(0)
+        return [StreamMessage(len(self.asked), "p.s.0.k", bytes(size)) for _ in range(count)]
 
 
 async def test_large_messages_are_read_few_at_a_time() -> None:
-    """Many small ones together: those of a mirror. It is not known before what a partition has."""
-    stream: Any = Stream(SMALL_BYTES, SMALL_BYTES + 1, 100)
+    """Many small ones together: those of a mirror. A few say nothing of what comes next."""
+    many = LARGE_TAKEN_MAX
+    stream: Any = Stream((many - 1, 100), (many, SMALL_BYTES), (many, SMALL_BYTES + 1), (many, 100), (1, 100))
     chunks: asyncio.Queue[Chunk] = asyncio.Queue()
 
     def happened(event: ReadingOpened | Began | Chunk) -> None:
@@ -48,11 +50,11 @@ async def test_large_messages_are_read_few_at_a_time() -> None:
 
     reader = PartitionReader("S", "p", happened)
     async with asyncio.TaskGroup() as tasks:
-        reader.open(stream, tasks, 0, "S of now", (1, 3), ())
-        for _ in range(3):
+        reader.open(stream, tasks, 0, "S of now", (1, 4 * many), ())
+        for _ in range(5):
             chunk = await chunks.get()
             reader.more(chunk.partition, chunk.reading)
-        while len(stream.asked) < 4:
+        while len(stream.asked) < 6:
             await asyncio.sleep(0)
         reader.drop_all()
-    assert stream.asked == [LARGE_TAKEN_MAX, TAKEN_MAX, LARGE_TAKEN_MAX, TAKEN_MAX]
+    assert stream.asked == [many, many, TAKEN_MAX, many, TAKEN_MAX, many]

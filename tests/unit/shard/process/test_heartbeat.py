@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shardwatch.shard.contract.limits import BEAT_S
 from shardwatch.shard.process.heartbeat import Heartbeat
 
@@ -32,15 +34,18 @@ def test_a_lock_that_comes_or_goes_is_told_before_any_frame() -> None:
     assert heartbeat.owes([])
 
 
-def test_another_aggregator_knows_of_no_locks() -> None:
-    """It is told of those that there are; if there are none, there is nothing to tell."""
+@pytest.mark.parametrize("locks", [[LOCK], []])
+def test_another_aggregator_is_told_how_the_shard_is_before_any_frame(locks: list[bytes]) -> None:
+    """It knows of no locks, and would have no sign of life from a shard that answers a sync. The first one is told again: an
+    earlier beat may have gone to one of another version, from which no reply was heard."""
     heartbeat = Heartbeat()
-    heartbeat.hear(1)
-    heartbeat.beat(0, [LOCK])
-    heartbeat.hear(1)
-    assert not heartbeat.owes([LOCK])
-    heartbeat.hear(2)
-    assert heartbeat.owes([LOCK]) and not heartbeat.owes([])
+    heartbeat.beat(0, locks)
+    for life in (1, 2):
+        heartbeat.hear(life)
+        assert heartbeat.owes(locks)
+        heartbeat.beat(life, locks)
+        heartbeat.hear(life)
+        assert not heartbeat.owes(locks)
 
 
 def test_the_end_of_the_baseline_is_told_before_any_frame() -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
+from waiting import next_tick
 
-from shardwatch.shard.contract.wire.frames import Doubt, Record
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.wire.frames import Doubt, Looks, Record
 from shardwatch.shard.territory.doubts import Doubts
 from shardwatch.shard.territory.swept import Swept
 
@@ -88,6 +90,7 @@ def test_it_is_said_once(make: Callable[..., ShardScene], table: Table, denied: 
     """Looks at the directory above it say nothing more of it, whatever leads to them: a poll sends what has changed only."""
     scene = make(mounts=table, watches_max=1)
     scene.put("a/f.json", "a/p/f.json")
+    next_tick()  # what is looked at right after it was written is looked at once more
     scene.equal()
     seen_at(scene, table, denied, "a/p")
     assert scene.engine.sync() == {"ok": True}
@@ -100,22 +103,47 @@ def test_it_is_said_once(make: Callable[..., ShardScene], table: Table, denied: 
     assert scene.shard.territory.directories.swept and records == []
 
 
+@pytest.mark.parametrize("kind", ["proc", "cgroup2"])
 @pytest.mark.parametrize("at", ["a/x/y", "a/x", "a"])
-def test_it_comes_at_or_above_an_anchor(make: Callable[..., ShardScene], table: Table, denied: FaultyDisk, at: str) -> None:
-    """Each shard says of its part that nothing is there, and comes back to it; one of them tells it."""
+def test_it_comes_at_or_above_an_anchor(
+    make: Callable[..., ShardScene], table: Table, denied: FaultyDisk, at: str, kind: str
+) -> None:
+    """Each shard says of its part that nothing is there, and comes back to it; one of them tells it, whatever else is mounted."""
     scene = make(mounts=table, anchors={"": "s0", "a/x/y": "s1"})
     scene.put("f.json", "a/x/f.json", "a/x/y/f.json", "a/x/y/d/f.json")
     scene.equal()
-    point = seen_at(scene, table, denied, at)
+    point = seen_at(scene, table, denied, at, kind)
     for _ in range(3):
         scene.engine.turn(CHECK_MS)
         scene.engine.until_quiet()
     assert not [path for path in scene.paths() if path.startswith(at + "/") and path.endswith(".json")]
-    assert [doubt.path for shard in ("s0", "s1") for doubt in told(scene, shard)].count(point) == 1
+    assert [doubt.path for shard in ("s0", "s1") for doubt in told(scene, shard)] == [point]
     assert not [doubt for doubt in scene.engine.shards["s1"].territory.report() if doubt.state == "missing"]
+    table.mount(b"/elsewhere", "tmpfs")
+    scene.engine.turn(CHECK_MS)
+    scene.engine.until_quiet()
+    assert [doubt.path for shard in ("s0", "s1") for doubt in told(scene, shard)] == [point]
     taken_from(table, denied, point)
     scene.equal()
     assert told(scene) == told(scene, "s1") == []
+
+
+def test_what_is_asked_for_at_a_covered_anchor_is_answered(
+    make: Callable[..., ShardScene], table: Table, denied: FaultyDisk
+) -> None:
+    """The directory is there, and its shard has no node of it: no sync would end before the answer."""
+    scene = make(mounts=table, anchors={"": "s0", "a/x/y": "s1"})
+    scene.put("a/x/y/f.json")
+    scene.equal()
+    point = seen_at(scene, table, denied, "a/x/y", "cgroup2")
+    scene.engine.turn(CHECK_MS)
+    scene.engine.until_quiet()
+    shard = scene.engine.shards["s1"]
+    records: list[Record] = []
+    shard.territory.reports.emit_by(records.append)
+    shard.watcher.look_again(point, [b"f.json"])
+    shard.watcher.work()
+    assert [(record.path, record.absent) for record in records if isinstance(record, Looks)] == [(point, [b"f.json"])]
 
 
 def test_a_root_over_which_it_is_mounted(mounted: ShardScene, table: Table, denied: FaultyDisk) -> None:
@@ -138,6 +166,22 @@ def test_a_file_over_which_it_is_mounted(mounted: ShardScene, table: Table, deni
     assert "a/f.json" not in mounted.paths()
     taken_from(table, denied, point)
     mounted.equal()
+
+
+def test_a_file_that_would_be_no_directory_of_ours(make: Callable[..., ShardScene], table: Table, denied: FaultyDisk) -> None:
+    """As in a root that is not recursive: the name is looked at as that of a file only."""
+    scene = make(mounts=table, keep=Filter(("*.json",), ("f.json/",)))
+    scene.put("f.json", "g.json")
+    scene.engine.until_quiet()
+    assert scene.paths() == ["f.json", "g.json"]
+    point = seen_at(scene, table, denied, "f.json")
+    scene.engine.turn(CHECK_MS)
+    scene.engine.until_quiet()
+    assert scene.paths() == ["g.json"]
+    taken_from(table, denied, point)
+    scene.engine.turn(CHECK_MS)
+    scene.engine.until_quiet()
+    assert scene.paths() == ["f.json", "g.json"]
 
 
 def test_what_is_asked_for_there_is_answered(mounted: ShardScene, table: Table, denied: FaultyDisk) -> None:

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.supervisor.cli.commands import rebalance, reload, root
 from shardwatch.supervisor.cli.link import place
 from shardwatch.supervisor.planning.heat import NO_RATES
 from shardwatch.supervisor.reload import asking
-from shardwatch.supervisor.service import checkup, served, shares
+from shardwatch.supervisor.service import checkup, served, service, shares
 from shardwatch.supervisor.service.finding import HealthFinding
 
 
@@ -51,10 +51,11 @@ def test_nobody_is_held_up_while_the_scans_are_waited_for(
 
 
 class Connection:
-    """To a service whose shards have looked at everything after some requests that were answered too late."""
+    """To a service whose shards have looked at everything after some requests that were answered too late, or not at all."""
 
-    def __init__(self, late: int) -> None:
+    def __init__(self, late: int, error: ShardwatchError) -> None:
         self.late = late
+        self.error = error
         self.waits: list[float] = []
 
     def __enter__(self) -> Connection:
@@ -66,7 +67,7 @@ class Connection:
     def request(self, ends: object, op: str, *, wait_s: float, timeout_ms: int) -> None:
         self.waits.append(wait_s)
         if len(self.waits) <= self.late:
-            raise ServiceError("no answer from s0")
+            raise self.error
 
 
 def test_what_keeps_a_shard_from_looking_is_said_while_it_is_waited_for(
@@ -76,7 +77,7 @@ def test_what_keeps_a_shard_from_looking_is_said_while_it_is_waited_for(
     stuck = HealthFinding(("program", "s0"), "program_stuck", "s0 is stuck", "look for a disk that hangs")
     slow = HealthFinding(("restraint", "s1"), "verified", "something of no concern", "")
     monkeypatch.setattr(checkup, "examine", lambda layout: SimpleNamespace(health=SimpleNamespace(findings=[slow, stuck])))
-    connection = Connection(3)
+    connection = Connection(3, ServiceError("no answer from s0"))
     monkeypatch.setattr("shardwatch.supervisor.cli.link.connection.ServiceConnection", lambda *_, **__: connection)
     monkeypatch.setattr(reload, "_EARLY_S", 3600.0)  # each answer counts as late
     reload.wait_until_scanned(Layout(tmp_path))
@@ -87,3 +88,22 @@ def test_what_keeps_a_shard_from_looking_is_said_while_it_is_waited_for(
     connection.waits.clear()
     reload.wait_until_scanned(Layout(tmp_path))
     assert connection.waits == [15.0] and capfd.readouterr().err == ""
+
+
+def test_an_aggregator_that_answers_nobody_for_a_while_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It has a tree of millions to bury, say, or died and is tried again later. Where no service runs any more, it is told."""
+    silent = HealthFinding(("aggregator",), "aggregator_silent", "the aggregator does not answer", "")
+    monkeypatch.setattr(checkup, "examine", lambda layout: SimpleNamespace(health=SimpleNamespace(findings=[silent])))
+    connection = Connection(2, NotRunningError("the service does not answer"))
+    monkeypatch.setattr("shardwatch.supervisor.cli.link.connection.ServiceConnection", lambda *_, **__: connection)
+    monkeypatch.setattr(service, "running", lambda layout: True)
+    reload.wait_until_scanned(Layout(tmp_path))
+    assert connection.waits == [15.0, 30.0, 60.0]
+    assert capfd.readouterr().err.count("the aggregator does not answer") == 1
+    monkeypatch.setattr(service, "running", lambda layout: False)
+    connection.waits.clear()
+    with pytest.raises(NotRunningError):
+        reload.wait_until_scanned(Layout(tmp_path))
+    assert connection.waits == [15.0]

@@ -119,6 +119,19 @@ def test_one_that_the_kernel_keeps_is_killed_and_as_good_as_gone(leaving: Leavin
     assert leaving.stuck_s(program) == 0 and group.processes == {"s0": program}
 
 
+def test_one_that_the_kernel_keeps_is_told_also_if_nobody_waits_for_it(leaving: Leaving, group: Any, clock: list[float]) -> None:
+    """The coordinator was killed when it had told it to leave. Otherwise `status` would say that somebody has stopped it."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        program: Any = Program(group, "s0")
+        other: Any = Program(group, "s1")
+        program.pid = child.pid
+        leaving.tell("shards", "s0")
+        clock[0] += 3.1
+        assert leaving.stuck_s(program) == 0 and child.wait(60) == -signal.SIGKILL
+    clock[0] += 2.0
+    assert leaving.stuck_s(program) == 2.0 and leaving.stuck_s(other) == 0
+
+
 def test_another_program_of_that_name_is_another(leaving: Leaving, group: Any) -> None:
     """An operator took the whole group out of supervisord meanwhile, and it was made again."""
     old: Any = Program(group, "s0")

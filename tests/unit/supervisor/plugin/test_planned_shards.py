@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.supervisor.plugin.rpc import planned_shards
+from shardwatch.supervisor.plugin import triggers
+from shardwatch.supervisor.plugin.rpc import ShardsRPC, planned_shards
 
 _ANCHORS = [{"shard": "s1"}, {"shard": "s0"}, {"shard": "s1"}, {"shard": "../s2"}]
 
@@ -47,4 +50,32 @@ def test_none_of_a_damaged_plan(layout: Layout, damaged: bytes) -> None:
     layout.plan.write_bytes(damaged)
     said: list[str] = []
     assert planned_shards(layout, said.append) == []
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"{", b"[]", b'{"anchors": [7]}', b'{"anchors": [{"shard": "s0", "path": "Lw==", "root": "Lw==", "files": Infinity}]}',
+     b"[" * 100_000],
+)  # fmt: skip
+def test_no_titles_of_a_damaged_plan(layout: Layout, damaged: bytes) -> None:
+    """The same: shards are called by their ids, and `status` answers."""
+    layout.plan.write_bytes(damaged)
+    said: list[str] = []
+    process = SimpleNamespace(config=SimpleNamespace(name="s0-old"))
+    rpc: Any = SimpleNamespace(
+        _options=SimpleNamespace(here=str(layout.state_dir), logger=SimpleNamespace(warn=said.append)),
+        _titled=None, _titles={}, _ensure_group=lambda: SimpleNamespace(processes={"s0": process}),
+    )  # fmt: skip
+    ShardsRPC._give_titles(rpc)
+    assert len(said) == 1 and process.config.name == "s0"
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"7", b"[7]", b"[" * 100_000])
+def test_no_commands_of_a_damaged_file(layout: Layout, damaged: bytes) -> None:
+    """The rest of the service runs all the same."""
+    layout.triggers.write_bytes(damaged)
+    said: list[str] = []
+    supervisord: Any = SimpleNamespace(options=SimpleNamespace(logger=SimpleNamespace(warn=said.append)))
+    assert triggers._commands(supervisord, {}, layout) == []
     assert len(said) == 1

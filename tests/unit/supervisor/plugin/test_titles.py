@@ -93,3 +93,17 @@ def test_a_program_of_ours_gives_way_from_its_first_moment(monkeypatch: pytest.M
     assert spawned(*start, "--nice", "10", "x", "--nice", "3") == [10, [*start, "--of", "/s:coordinator", "x", "--nice", "3"]]
     assert spawned(*start, "x", "--nice", "3") == [[*start, "--of", "/s:coordinator", "x", "--nice", "3"]]
     assert spawned("other", "--nice", "3") == [["other", "--nice", "3"]]
+
+
+def test_a_program_starts_where_it_may_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of system calls may refuse setpriority(2). An exception would have the child go on as a second supervisord."""
+    done: list[object] = []
+
+    def refused(increment: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "nice", refused)
+    monkeypatch.setattr(spawn, "_stock", lambda process, filename, argv: done.append(argv))
+    process = SimpleNamespace(config=SimpleNamespace(name="coordinator", options=SimpleNamespace(here="/s")))
+    spawn._spawn_as_child(process, "python3", ["python3", "-P", "-m", LAUNCH, "--nice", "10", "x"])
+    assert done == [["python3", "-P", "-m", LAUNCH, "--of", "/s:coordinator", "x"]]
