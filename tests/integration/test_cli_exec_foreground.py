@@ -190,7 +190,7 @@ def test_a_terminal_is_cleared_before_each_run(tree: Path) -> None:
     seen = b""
     try:
         with Command("exec", tree, "--initial", "--clear", *script, stdout=slave) as worker:
-            while seen.count(b"terminal") < 2:
+            while seen.count(b"terminal\r\n") < 2:
                 ready, _, _ = select.select([master], [], [], GUARD_S)
                 assert ready, seen
                 seen += os.read(master, 4096)
