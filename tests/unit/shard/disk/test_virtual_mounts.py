@@ -90,13 +90,13 @@ def test_a_root_that_was_asked_for() -> None:
 def test_what_is_mounted_over_a_root() -> None:
     """proc and sysfs count there too, since no root may lie on them; others count below the root only."""
     for kind, counts in (("proc", "proc"), ("sysfs", "sysfs"), ("cgroup2", ""), ("tmpfs", "")):
-        for point in (b"/g/root", b"/g"):
+        for point in (b"/g/top", b"/g"):
             mounts = [(b"/", "ext4"), (point, kind)]
-            it = VirtualMounts(StillTable(mounts), [b"/g/root"], Kernel(*mounts))
-            assert it.over(b"/g/root", b"/g/root") == counts
-    mounts = [(b"/", "ext4"), (b"/g/root/a", "cgroup2")]
-    it = VirtualMounts(StillTable(mounts), [b"/g/root/a/b"], Kernel(*mounts))
-    assert it.over(b"/g/root/a/b", b"/g/root") == "cgroup2"
+            it = VirtualMounts(StillTable(mounts), [b"/g/top"], Kernel(*mounts))
+            assert it.over(b"/g/top", b"/g/top") == counts
+    mounts = [(b"/", "ext4"), (b"/g/top/a", "cgroup2")]
+    it = VirtualMounts(StillTable(mounts), [b"/g/top/a/b"], Kernel(*mounts))
+    assert it.over(b"/g/top/a/b", b"/g/top") == "cgroup2"
 
 
 def test_what_was_passed_over(caplog: pytest.LogCaptureFixture) -> None:
